@@ -1,0 +1,330 @@
+/* utter: local text-to-speech.
+ *
+ *     utter_engine *engine;  utter_voice *voice;  utter_stream *stream;  utter_error err;
+ *     utter_engine_create(NULL, &engine, &err);
+ *     utter_voice_open(engine, "en_US-amy-medium.onnx", NULL, &voice, &err);
+ *     utter_stream_create(voice, &stream, &err);
+ *     utter_stream_speak(stream, text, strlen(text), NULL, on_samples, user, NULL, &err);
+ *     utter_stream_destroy(stream);  utter_voice_close(voice);  utter_engine_destroy(engine);
+ *
+ * Threads: an engine and a voice may be used from any number of threads; a stream belongs to one
+ * thread at a time, except utter_stream_cancel, which any thread may call. Destroy streams before
+ * their voice and voices before their engine.
+ *
+ * Errors: a function that can fail returns a status and, where it has an `err` argument that is not
+ * NULL, fills it with a message that says what was wrong and what to do. After a failure every
+ * output handle is NULL and nothing needs to be freed. The library never prints, exits or aborts.
+ *
+ * Settings structs begin with their size: use the *_init function, then change what you need. A
+ * library newer than the header a program was built with reads only the fields it knows of.
+ */
+#ifndef UTTER_H
+#define UTTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define UTTER_API
+#else
+#define UTTER_API __attribute__((visibility("default")))
+#endif
+
+#if defined(__GNUC__)
+#define UTTER_CHECKED __attribute__((warn_unused_result))
+#else
+#define UTTER_CHECKED
+#endif
+
+#define UTTER_VERSION_MAJOR 0
+#define UTTER_VERSION_MINOR 1
+#define UTTER_VERSION_PATCH 0
+
+/* "0.1.0"; static storage. */
+UTTER_API const char *utter_version(void);
+
+/* ---- Status ------------------------------------------------------------------------------- */
+
+typedef enum utter_status {
+    UTTER_OK = 0,
+    UTTER_ERROR_ARGUMENT = -1,    /* a setting or argument is out of range; the message names it */
+    UTTER_ERROR_NOT_FOUND = -2,   /* a file, voice, speaker, language or format does not exist */
+    UTTER_ERROR_FORMAT = -3,      /* a file is damaged or not what it claims to be */
+    UTTER_ERROR_UNSUPPORTED = -4, /* well formed, but this build or processor cannot do it */
+    UTTER_ERROR_MEMORY = -5,      /* an allocation failed or a limit was reached */
+    UTTER_ERROR_IO = -6,          /* reading or writing failed */
+    UTTER_ERROR_CANCELLED = -7,   /* utter_stream_cancel was called, or the callback said stop */
+    UTTER_ERROR_MODEL = -8,       /* the model produced something impossible (not finite) */
+    UTTER_ERROR_BUSY = -9,        /* the handle is in use by another thread */
+    UTTER_ERROR_INTERNAL = -10    /* a defect in utter: please report the message */
+} utter_status;
+
+typedef struct utter_error {
+    utter_status code;
+    char message[500]; /* UTF-8, NUL-terminated, one line, no trailing full stop */
+} utter_error;
+
+/* "not found" and so on; static storage. */
+UTTER_API const char *utter_status_name(utter_status status);
+
+/* ---- Engine: processor level, threads, memory, log ---------------------------------------- */
+
+typedef struct utter_engine utter_engine;
+typedef struct utter_voice utter_voice;
+typedef struct utter_stream utter_stream;
+
+/* Memory functions for every buffer the library itself allocates (its libraries' own excepted).
+ * Blocks must be aligned to 64 bytes. Called from several threads at once. */
+typedef struct utter_allocator {
+    void *(*alloc)(void *user, size_t n_bytes); /* NULL when there is none */
+    void (*free)(void *user, void *block, size_t n_bytes);
+    void *user;
+} utter_allocator;
+
+typedef enum utter_log_level { UTTER_LOG_WARNING = 0, UTTER_LOG_INFO, UTTER_LOG_DEBUG } utter_log_level;
+
+/* Called from the thread that is inside a library function; `message` lives for the call. */
+typedef void (*utter_log_fn)(void *user, utter_log_level level, const char *message);
+
+typedef struct utter_engine_options {
+    size_t size;
+    int32_t n_threads;                /* compute threads; 0: one per physical core the process may use */
+    const char *cpu;                  /* NULL or "auto", else "scalar", "avx2", "avx512", "neon" */
+    utter_log_fn log;                 /* NULL: silent */
+    void *log_user;
+    const utter_allocator *allocator; /* copied; NULL: the C library's */
+} utter_engine_options;
+
+UTTER_API void utter_engine_options_init(utter_engine_options *options);
+
+/* `options` NULL: defaults. ERROR_UNSUPPORTED when the processor lacks the level asked for,
+ * ERROR_ARGUMENT for n_threads outside 0..256. */
+UTTER_API UTTER_CHECKED utter_status utter_engine_create(const utter_engine_options *options,
+                                                         utter_engine **out, utter_error *err);
+UTTER_API void utter_engine_destroy(utter_engine *engine); /* NULL is fine */
+
+UTTER_API int32_t utter_engine_threads(const utter_engine *engine);
+UTTER_API const char *utter_engine_cpu(const utter_engine *engine); /* "avx512"; static storage */
+
+/* Bytes by owner, as allocated now; peak is the highest sum seen. */
+typedef struct utter_memory {
+    size_t size;
+    uint64_t weights_bytes; /* packed weights and model tables */
+    uint64_t session_bytes; /* buffers of streams, kept between calls */
+    uint64_t other_bytes;
+    uint64_t mapped_bytes;  /* model files mapped right now (read-only, shared with the page cache) */
+    uint64_t peak_bytes;    /* of the sum of the first three */
+    uint64_t n_allocations; /* calls of the allocator so far; unchanged by a warmed-up speak */
+} utter_memory;
+
+UTTER_API void utter_engine_memory(const utter_engine *engine, utter_memory *out);
+
+/* ---- Voice: a loaded model ---------------------------------------------------------------- */
+
+typedef enum utter_backend {
+    UTTER_BACKEND_AUTO = 0, /* native, falling back to espeak */
+    UTTER_BACKEND_NATIVE,   /* utter's own kernels */
+    UTTER_BACKEND_ESPEAK    /* espeak-ng's formant voice, always there when built with it */
+} utter_backend;
+
+typedef struct utter_voice_options {
+    size_t size;
+    utter_backend backend;
+    bool no_fallback; /* fail instead of falling back to the next backend */
+} utter_voice_options;
+
+UTTER_API void utter_voice_options_init(utter_voice_options *options);
+
+/* Opens a model by its file or its folder; format and family are told by content. `path` NULL opens
+ * the default voice: the house voice when it is installed, else espeak. A path "espeak" or
+ * "espeak:LANG" names the formant voice. When a model cannot be loaded and falling back is allowed
+ * the voice speaks through the next backend and utter_voice_info.fallback_reason says why; a path
+ * that does not exist is always an error. */
+UTTER_API UTTER_CHECKED utter_status utter_voice_open(utter_engine *engine, const char *path,
+                                                      const utter_voice_options *options,
+                                                      utter_voice **out, utter_error *err);
+UTTER_API void utter_voice_close(utter_voice *voice); /* NULL is fine */
+
+typedef struct utter_voice_info {
+    size_t size;
+    const char *name;            /* "en_US-amy-medium"; strings live as long as the voice */
+    const char *path;            /* as opened; "" for espeak */
+    const char *family;          /* "piper", "espeak" */
+    const char *format;          /* "onnx", "safetensors", "" */
+    const char *backend;         /* "native", "espeak" */
+    const char *language;        /* "en_US" or the espeak voice name */
+    const char *quantization;    /* "f32", "f16", "" */
+    const char *fallback_reason; /* NULL, or why this is not the backend that was asked for */
+    int32_t sample_rate_hz;
+    int32_t n_speakers;          /* at least 1 */
+    uint64_t n_parameters;
+    uint64_t file_bytes;
+    float noise_scale, length_scale, noise_w; /* the voice's own defaults; 0 where unused */
+} utter_voice_info;
+
+UTTER_API void utter_voice_get_info(const utter_voice *voice, utter_voice_info *out);
+
+/* Name of speaker 0..n_speakers-1, or NULL out of range. Lives as long as the voice. */
+UTTER_API const char *utter_voice_speaker(const utter_voice *voice, int32_t index);
+
+/* A speaker by name or decimal number. ERROR_NOT_FOUND suggests the nearest name. */
+UTTER_API UTTER_CHECKED utter_status utter_voice_find_speaker(const utter_voice *voice,
+                                                              const char *name, int32_t *out,
+                                                              utter_error *err);
+
+/* Metadata of the model and its configuration as one JSON object, NUL-terminated. Free it with
+ * utter_free. With `tensors` every weight tensor is listed with name, type and shape. */
+UTTER_API UTTER_CHECKED utter_status utter_voice_describe(const utter_voice *voice, bool tensors,
+                                                          char **json, utter_error *err);
+
+/* The backends of this build as one JSON array (mission M2.4), with `voice` (may be NULL) loaded in
+ * one of them. Free it with utter_free. */
+UTTER_API UTTER_CHECKED utter_status utter_backends(utter_engine *engine, const utter_voice *voice,
+                                                    char **json, utter_error *err);
+UTTER_API void utter_free(void *block); /* for strings that the library returned */
+
+/* ---- Speaking ----------------------------------------------------------------------------- */
+
+typedef struct utter_progress {
+    size_t size;
+    uint64_t n_bytes_done, n_bytes_total; /* of the text */
+    uint64_t n_samples;                   /* delivered so far */
+    double audio_s, elapsed_s;
+} utter_progress;
+
+typedef void (*utter_progress_fn)(void *user, const utter_progress *progress);
+
+typedef struct utter_speak_options {
+    size_t size;
+    int32_t speaker;     /* -1: the voice's default */
+    float speed;         /* 0.1..10, 1 is the voice's own pace */
+    float noise_scale;   /* 0..10; NAN: the voice's own */
+    float noise_w;       /* 0..10; NAN: the voice's own */
+    float volume;        /* gain, 0..10; samples stay within -1..1 */
+    bool normalize;      /* scale every sentence to full level, as the piper program does */
+    float sentence_silence_s;  /* 0..10 added after a sentence; NAN: by punctuation */
+    uint64_t seed;       /* same seed, same text, same processor level: same samples */
+    const char *language; /* espeak voice to phonemize with; NULL: the voice's own */
+    utter_progress_fn progress; /* after each sentence; NULL: none */
+    void *progress_user;
+} utter_speak_options;
+
+UTTER_API void utter_speak_options_init(utter_speak_options *options);
+
+/* Receives samples in order, mono float in -1..1 at the voice's rate. `samples` lives for the call.
+ * Return false to stop: utter_stream_speak then returns ERROR_CANCELLED. */
+typedef bool (*utter_sink_fn)(void *user, const float *samples, size_t n_samples);
+
+typedef struct utter_result {
+    size_t size;
+    uint64_t n_samples;
+    int32_t sample_rate_hz;
+    uint32_t n_sentences;
+    uint32_t n_skipped_symbols; /* phonemes that the voice has no id for */
+    uint32_t n_fallbacks;       /* sentences spoken by a later backend than the voice's own */
+    const char *backend;        /* that spoke the last sentence; static storage */
+    char fallback_reason[256];  /* of the last fallback; "" if none */
+    double audio_s;
+    double elapsed_s;
+    double cpu_s;               /* of the whole process */
+    double first_audio_s;       /* from the call to the first sample */
+    double phonemize_s, encode_s, flow_s, decode_s; /* stage times, wall */
+} utter_result;
+
+UTTER_API UTTER_CHECKED utter_status utter_stream_create(utter_voice *voice, utter_stream **out,
+                                                         utter_error *err);
+UTTER_API void utter_stream_destroy(utter_stream *stream); /* NULL is fine */
+
+/* Speaks UTF-8 `text`. Invalid UTF-8 is ERROR_ARGUMENT with the offset; text without a letter or
+ * digit gives no samples and UTTER_OK with a warning in the log. `options`, `result`, `err` may be
+ * NULL. After an error the samples delivered so far are good and the stream can speak again. */
+UTTER_API UTTER_CHECKED utter_status utter_stream_speak(utter_stream *stream, const char *text,
+                                                        size_t n_bytes,
+                                                        const utter_speak_options *options,
+                                                        utter_sink_fn sink, void *user,
+                                                        utter_result *result, utter_error *err);
+
+/* Speaks phoneme ids of the voice's own vocabulary as one sentence, nothing added. */
+UTTER_API UTTER_CHECKED utter_status utter_stream_speak_ids(utter_stream *stream, const int32_t *ids,
+                                                            size_t n_ids,
+                                                            const utter_speak_options *options,
+                                                            utter_sink_fn sink, void *user,
+                                                            utter_result *result, utter_error *err);
+
+/* Makes the running or, if none runs, the next speak of this stream end with ERROR_CANCELLED within
+ * one tile of the decoder (tens of milliseconds). Any thread; not a signal handler. */
+UTTER_API void utter_stream_cancel(utter_stream *stream);
+
+/* ---- Audio out ---------------------------------------------------------------------------- */
+
+typedef enum utter_format {
+    UTTER_FORMAT_AUTO = 0, /* by the file's extension, else WAV */
+    UTTER_FORMAT_WAV,      /* 16-bit; to a pipe with the sizes that stream readers expect */
+    UTTER_FORMAT_WAV_F32,
+    UTTER_FORMAT_PCM_S16,  /* raw little-endian */
+    UTTER_FORMAT_PCM_F32,
+    UTTER_FORMAT_FLAC,
+    UTTER_FORMAT_OPUS,     /* Ogg; resampled to 48 kHz */
+    UTTER_FORMAT_VORBIS,   /* Ogg */
+    UTTER_FORMAT_MP3
+} utter_format;
+
+typedef struct utter_writer utter_writer;
+
+/* "wav", "wav-f32", "pcm", "pcm-f32", "flac", "opus", "vorbis", "mp3"; NULL for AUTO. */
+UTTER_API const char *utter_format_name(utter_format format);
+UTTER_API UTTER_CHECKED utter_status utter_format_parse(const char *name, utter_format *out,
+                                                        utter_error *err);
+
+/* Writes to `path`, or to standard output when it is "-". A file appears under its name only when
+ * utter_writer_finish succeeds; until then it is a temporary file beside it. */
+UTTER_API UTTER_CHECKED utter_status utter_writer_open(const char *path, utter_format format,
+                                                       int32_t sample_rate_hz, utter_writer **out,
+                                                       utter_error *err);
+UTTER_API UTTER_CHECKED utter_status utter_writer_write(utter_writer *writer, const float *samples,
+                                                        size_t n_samples, utter_error *err);
+/* Completes the file and frees the writer, also on error. */
+UTTER_API UTTER_CHECKED utter_status utter_writer_finish(utter_writer *writer, utter_error *err);
+/* Frees the writer and removes what was written. NULL is fine. */
+UTTER_API void utter_writer_discard(utter_writer *writer);
+
+typedef struct utter_player utter_player;
+
+/* Plays through the default device. ERROR_UNSUPPORTED when built without PortAudio. */
+UTTER_API UTTER_CHECKED utter_status utter_player_open(int32_t sample_rate_hz, utter_player **out,
+                                                       utter_error *err);
+UTTER_API UTTER_CHECKED utter_status utter_player_write(utter_player *player, const float *samples,
+                                                        size_t n_samples, utter_error *err);
+UTTER_API UTTER_CHECKED utter_status utter_player_finish(utter_player *player, utter_error *err);
+
+/* ---- Golden traces ------------------------------------------------------------------------ */
+
+/* Called for every stage of a trace: name "CASE.STAGE", golden NULL where the file has none. */
+typedef struct utter_trace_stage {
+    size_t size;
+    const char *name;
+    uint64_t dims[4];
+    int32_t n_dims;
+    bool compared;         /* the file holds this stage in the same size */
+    double max_abs_error;
+    double snr_db;         /* 200 when equal */
+} utter_trace_stage;
+typedef void (*utter_trace_fn)(void *user, const utter_trace_stage *stage);
+
+/* Runs the model at `path` on the recorded inputs in the safetensors file `golden` and writes every
+ * stage to the safetensors file `out_path` (NULL: none). `case_name` NULL: all cases. */
+UTTER_API UTTER_CHECKED utter_status utter_trace(utter_engine *engine, const char *path,
+                                                 const char *golden, const char *case_name,
+                                                 const char *out_path, utter_trace_fn stage,
+                                                 void *user, utter_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

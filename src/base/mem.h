@@ -1,0 +1,43 @@
+/* The one allocator: every byte that utter's own code allocates goes through a ut_mem, so that tests
+ * can count and fail allocations and utter_engine_memory can report them by owner. Thread safe. */
+#ifndef UT_BASE_MEM_H
+#define UT_BASE_MEM_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "utter.h"
+
+enum ut_mem_owner { UT_MEM_WEIGHTS, UT_MEM_SESSION, UT_MEM_OTHER, UT_MEM_N_OWNERS };
+
+struct ut_mem {
+    utter_allocator allocator;
+    _Atomic uint64_t bytes[UT_MEM_N_OWNERS];
+    _Atomic uint64_t mapped_bytes; /* kept by weights/file_map.c */
+    _Atomic uint64_t peak_bytes;
+    _Atomic uint64_t n_allocations;
+};
+
+/* `allocator` NULL: the C library's, with huge pages asked for in blocks of 4 MB and more. */
+void ut_mem_init(struct ut_mem *mem, const utter_allocator *allocator);
+
+/* A block aligned to 64 bytes, contents undefined; NULL when there is none. n_bytes 0 gives a valid
+ * block. Free with ut_mem_free. */
+void *ut_mem_alloc(struct ut_mem *mem, enum ut_mem_owner owner, size_t n_bytes);
+
+/* count * size bytes of zeros; NULL also when the product overflows. */
+void *ut_mem_calloc(struct ut_mem *mem, enum ut_mem_owner owner, size_t count, size_t size);
+
+/* Grows (or shrinks) a block, keeping its contents; NULL and `block` untouched on failure.
+ * `block` NULL allocates. The owner is that of the block. */
+void *ut_mem_realloc(struct ut_mem *mem, enum ut_mem_owner owner, void *block, size_t n_bytes);
+
+/* A copy of `n` bytes with a NUL behind. */
+char *ut_mem_strndup(struct ut_mem *mem, enum ut_mem_owner owner, const char *text, size_t n);
+
+void ut_mem_free(struct ut_mem *mem, void *block); /* NULL is fine */
+
+void ut_mem_report(const struct ut_mem *mem, utter_memory *out);
+
+#endif

@@ -1,0 +1,29 @@
+/* Bump allocation: blocks that are freed together. Blocks stay where they are when the arena grows,
+ * and a reset keeps the memory, so a warmed-up arena allocates nothing. Not thread safe. */
+#ifndef UT_COMPUTE_ARENA_H
+#define UT_COMPUTE_ARENA_H
+
+#include "base/mem.h"
+
+struct ut_arena_block;
+
+struct ut_arena {
+    struct ut_mem *mem;
+    enum ut_mem_owner owner;
+    struct ut_arena_block *first, *current;
+    size_t used; /* bytes of the current block */
+    bool failed; /* an allocation since the last reset returned NULL */
+};
+
+void ut_arena_init(struct ut_arena *arena, struct ut_mem *mem, enum ut_mem_owner owner);
+
+/* count * size bytes aligned to 64, contents undefined; NULL on overflow or out of memory, and then
+ * `failed` is set, so that a group of allocations can be checked once. */
+void *ut_arena_alloc(struct ut_arena *arena, size_t count, size_t size);
+
+/* Forgets every allocation and keeps the memory, merged into one block when there were several (if
+ * merging fails the blocks stay as they are). */
+void ut_arena_reset(struct ut_arena *arena);
+void ut_arena_free(struct ut_arena *arena); /* gives the memory back */
+
+#endif

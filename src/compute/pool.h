@@ -1,0 +1,27 @@
+/* A pool of worker threads that run one function over a range of rows. Workers spin briefly, then
+ * sleep. One range at a time: a caller that finds the pool busy runs its range itself, so any number
+ * of threads may call at once. The calling thread always works too. */
+#ifndef UT_COMPUTE_POOL_H
+#define UT_COMPUTE_POOL_H
+
+#include "base/error.h"
+#include "base/mem.h"
+
+struct ut_pool;
+
+/* n_threads 1..256, the caller included; 1 starts none. */
+UTTER_CHECKED utter_status ut_pool_create(struct ut_mem *mem, int n_threads, struct ut_pool **out,
+                                          utter_error *err);
+void ut_pool_destroy(struct ut_pool *pool); /* NULL is fine; waits for the workers */
+int ut_pool_threads(const struct ut_pool *pool);
+
+/* Calls fn(user, begin, end) with disjoint ranges that cover 0..n, each but the last a multiple of
+ * `grain` long, and returns when all are done. Which thread gets which range may vary; results must
+ * not depend on it. */
+void ut_pool_run(struct ut_pool *pool, int n, int grain, void (*fn)(void *user, int begin, int end),
+                 void *user);
+
+/* Physical cores that this process may use (affinity, cgroup quota rounded up), at least 1. */
+int ut_pool_default_threads(void);
+
+#endif

@@ -1,0 +1,28 @@
+/* libespeak-ng, shared by the phonemizer and the formant voice. It keeps global state, so all use
+ * goes between ut_espeak_lock and ut_espeak_unlock. The only file group that includes espeak's header. */
+#ifndef UT_TEXT_ESPEAK_LIB_H
+#define UT_TEXT_ESPEAK_LIB_H
+
+#include "base/error.h"
+
+/* Locks and, the first time, initialises. On failure (built without espeak-ng, or its data is
+ * missing: says which and what to install) nothing is locked. */
+UTTER_CHECKED utter_status ut_espeak_lock(utter_error *err);
+void ut_espeak_unlock(void);
+
+/* Chooses a voice by name, with the lock held. When espeak refuses the name a stated substitute
+ * is tried (en-gb -> en-gb-x-rp, fr-fr -> fr, xx-YY -> xx) and logged; if none works ERROR_NOT_FOUND
+ * names the nearest. */
+UTTER_CHECKED utter_status ut_espeak_set_voice(const char *name, const struct ut_log *log,
+                                               utter_error *err);
+
+int ut_espeak_sample_rate(void); /* of the formant voice, with the lock held */
+const char *ut_espeak_version(void); /* "1.51"; "" when built without */
+
+/* Speaks UTF-8 with the voice that is set, lock held; `sink` gets 16-bit samples and returns false
+ * to stop. rate_wpm 80..450. */
+UTTER_CHECKED utter_status ut_espeak_synth(const char *text, int rate_wpm,
+                                           bool (*sink)(void *user, const int16_t *samples, size_t n),
+                                           void *user, utter_error *err);
+
+#endif

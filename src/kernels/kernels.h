@@ -23,7 +23,7 @@ enum { UT_MAX_PANEL = 64 }; /* largest ut_kernels.panel of any level */
  * shifted rows (no im2col). n_taps == 1 is a plain matrix product. For output row t, channel o:
  *
  *   acc  = bias[o] + sum_k sum_c x[t * x_row + k * x_tap + c] * w[o][k][c]
- *   v    = (acc + add[t * add_row + o]) * scale
+ *   v    = ((acc + add[t * add_row + o]) + add2[t * add2_row + o]) * scale
  *   y[t * y_row + o]         = v
  *   y_act[t * y_act_row + o] = v > 0 ? v : v * slope
  *
@@ -40,6 +40,8 @@ struct ut_conv {
     const float *bias; /* NULL: zeros */
     const float *add;  /* NULL: none. May be y (same stride): then y is updated in place */
     ptrdiff_t add_row;
+    const float *add2; /* NULL: none. May be y too; a residual and a running sum in one store */
+    ptrdiff_t add2_row;
     float scale;
     float *y;          /* NULL: not stored */
     ptrdiff_t y_row;

@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""tests/ mirrors src/: src/weights/onnx.c is tested by tests/weights/onnx.c. Lists the sources without
+that twin and fails unless the table below says what tests them instead; an entry that is no longer
+needed fails too, and so does a test file that no meson.build names. Usage: check_tests.py ROOT."""
+import sys
+from pathlib import Path
+
+TESTED_BY = {
+}
+
+
+def main():
+    root = Path(sys.argv[1])
+    sources = {str(p.relative_to(root / "src")) for p in (root / "src").rglob("*.c")}
+    tests = {str(p.relative_to(root / "tests")) for p in (root / "tests").rglob("*.c")}
+    n_wrong = 0
+    for name in sorted(sources - tests):
+        if name not in TESTED_BY:
+            n_wrong += 1
+            print(f"src/{name}: no tests/{name}, and no entry in scripts/check_tests.py")
+        elif not (root / TESTED_BY[name]).exists():
+            n_wrong += 1
+            print(f"src/{name}: said to be tested by {TESTED_BY[name]}, which does not exist")
+    for name in sorted(TESTED_BY):
+        if name in tests or name not in sources:
+            n_wrong += 1
+            print(f"{name}: its entry in scripts/check_tests.py is no longer needed")
+    registered = "".join(p.read_text(encoding="utf-8") for p in (root / "tests").rglob("meson.build"))
+    for name in sorted(tests):
+        if Path(name).name not in registered and Path(name).stem not in registered:
+            n_wrong += 1
+            print(f"tests/{name}: no meson.build below tests/ names it")
+    print(f"{len(sources)} sources, {len(sources & tests)} with a twin, {len(TESTED_BY)} tested elsewhere, {n_wrong} wrong")
+    return n_wrong != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

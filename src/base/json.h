@@ -1,7 +1,8 @@
 /* A bounded JSON reader for files nobody has checked: iterative, one pass, memory proportional to
- * the number of values (24 bytes each), nesting and size limited. Values are views into the text;
- * the text must outlive the document. RFC 8259, UTF-8 checked; a duplicate key in one object is an
- * error. Does not write JSON. */
+ * the number of values (8 bytes for each value and key), nesting and size limited. Values are views
+ * into the text; the text must outlive the document. RFC 8259, UTF-8 checked; a duplicate key in one
+ * object is an error, and so are a key with U+0000 and a number of more than 400 characters. Does
+ * not write JSON. */
 #ifndef UT_BASE_JSON_H
 #define UT_BASE_JSON_H
 
@@ -21,14 +22,16 @@ struct ut_json; /* document; free with ut_json_free */
  * answers with "absent", so look-ups may be chained without checks in between. */
 typedef int32_t ut_json_ref;
 
-/* Parses n bytes that must hold exactly one value and blanks. ERROR_FORMAT names the offset. Total
- * memory is bounded by 4 * n + 64 kB. */
+/* Parses n bytes (less than 128 MiB) that must hold exactly one value and blanks. ERROR_FORMAT names
+ * the offset. Total memory is bounded by 4 * n + 64 kB, work by O(n log n). */
 UTTER_CHECKED utter_status ut_json_parse(struct ut_mem *mem, const char *text, size_t n,
                                          struct ut_json **out, utter_error *err);
 void ut_json_free(struct ut_json *doc);
 
 enum ut_json_type ut_json_type(const struct ut_json *doc, ut_json_ref value); /* -1: NULL */
-size_t ut_json_count(const struct ut_json *doc, ut_json_ref value);  /* members or elements */
+/* Members or elements; walks over those of an array. */
+size_t ut_json_count(const struct ut_json *doc, ut_json_ref value);
+/* O(log n) in objects of 16 members and more. -1 when there is none or `object` is no object. */
 ut_json_ref ut_json_member(const struct ut_json *doc, ut_json_ref object, const char *key);
 /* Iteration over arrays and objects: first child (the value for objects), next sibling, its key. */
 ut_json_ref ut_json_first(const struct ut_json *doc, ut_json_ref container);

@@ -1,0 +1,49 @@
+/* Sample conversion. No dither: speech from a model has its own noise, and equal samples should
+ * give equal files. */
+#include "audio/convert.h"
+
+#include <math.h>
+#include <string.h>
+
+size_t ut_convert_find_not_finite(const float *samples, size_t n) {
+    size_t i = 0;
+    while (i < n && isfinite(samples[i])) {
+        i++;
+    }
+    return i;
+}
+
+static float clip(float x) {
+    return x > 1.0f ? 1.0f : x < -1.0f ? -1.0f : x;
+}
+
+void ut_convert_to_s16(int16_t *out, const float *samples, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        out[i] = (int16_t)lrintf(32767.0f * clip(samples[i]));
+    }
+}
+
+void ut_convert_clip(float *out, const float *samples, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        out[i] = clip(samples[i]);
+    }
+}
+
+void ut_convert_s16_to_le(int16_t *samples, size_t n) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    for (size_t i = 0; i < n; i++) {
+        samples[i] = (int16_t)__builtin_bswap16((uint16_t)samples[i]);
+    }
+#endif
+}
+
+void ut_convert_f32_to_le(float *samples, size_t n) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &samples[i], sizeof bits);
+        bits = __builtin_bswap32(bits);
+        memcpy(&samples[i], &bits, sizeof bits);
+    }
+#endif
+}

@@ -19,6 +19,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/sort.h"
+#include "base/utf8.h"
 
 enum {
     START_BITS = 27,
@@ -40,6 +41,7 @@ struct token {
 
 struct ut_json {
     struct ut_mem *mem;
+    size_t n_bytes; /* of the document */
     const char *text;
     size_t n;
     struct token *tokens;
@@ -75,42 +77,6 @@ static utter_status fail_at(const struct scanner *s, size_t pos, const char *wha
 
 /* ---- Characters, strings and numbers ------------------------------------------------------ */
 
-/* The scalar value of the UTF-8 character at s, or -1; *length is its bytes. */
-static int32_t decode_utf8(const unsigned char *s, size_t n, int *length) {
-    int more = *s < 0x80                ? 0
-               : *s >= 0xC2 && *s < 0xE0 ? 1
-               : *s >= 0xE0 && *s < 0xF0 ? 2
-               : *s >= 0xF0 && *s < 0xF5 ? 3
-                                         : -1;
-    if (more < 0 || more >= n) {
-        return -1;
-    }
-    int32_t c = more == 0 ? *s : *s & (0x3F >> more);
-    for (int i = 1; i <= more; i++) {
-        if ((s[i] & 0xC0) != 0x80) {
-            return -1;
-        }
-        c = c << 6 | (s[i] & 0x3F);
-    }
-    bool overlong = (more == 2 && c < 0x800) || (more == 3 && c < 0x10000);
-    *length = more + 1;
-    return overlong || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000) ? -1 : c;
-}
-
-static size_t encode_utf8(int32_t c, char out[4]) {
-    if (c < 0x80) {
-        out[0] = (char)c;
-        return 1;
-    }
-    size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    for (size_t i = n - 1; i > 0; i--) {
-        out[i] = (char)(0x80 | (c & 0x3F));
-        c >>= 6;
-    }
-    out[0] = (char)((0xF00 >> n & 0xFF) | c);
-    return n;
-}
-
 /* Four hexadecimal digits at s, or -1. */
 static int32_t hex4(const char *s, size_t n) {
     int32_t value = 0;
@@ -126,7 +92,7 @@ static int32_t hex4(const char *s, size_t n) {
 }
 
 /* What stands behind a backslash at s; *length is what it takes. -1: no such escape. */
-static int32_t decode_escape(const char *s, size_t n, int *length) {
+static int32_t decode_escape(const char *s, size_t n, size_t *length) {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     const char *known = n > 0 && s[0] ? strchr(from, s[0]) : NULL;
     if (known) {
@@ -156,9 +122,9 @@ static utter_status scan_string(struct scanner *s, char *dst, size_t capacity, s
     for (s->pos++; s->pos < s->n && s->text[s->pos] != '"';) {
         const char *at = s->text + s->pos;
         bool escaped = *at == '\\';
-        int length = 0;
+        size_t length = 0;
         int32_t c = escaped ? decode_escape(at + 1, s->n - s->pos - 1, &length)
-                            : decode_utf8((const unsigned char *)at, s->n - s->pos, &length);
+                            : ut_utf8_decode(at, s->n - s->pos, &length);
         if (c < 0) {
             return fail_at(s, s->pos, escaped ? "invalid escape" : "invalid UTF-8");
         }
@@ -166,14 +132,14 @@ static utter_status scan_string(struct scanner *s, char *dst, size_t capacity, s
             return fail_at(s, s->pos, "control character in a string");
         }
         char utf8[4];
-        size_t n_bytes = encode_utf8(c, utf8);
+        size_t n_bytes = ut_utf8_encode(c, utf8);
         for (size_t i = 0; i < n_bytes; i++, out->length++) {
             if (out->length < capacity) {
                 dst[out->length] = utf8[i];
             }
         }
         out->has_nul |= c == 0;
-        s->pos += (size_t)length + escaped;
+        s->pos += length + escaped;
     }
     if (s->pos >= s->n) {
         return fail_at(s, s->pos, "string without an end");
@@ -473,7 +439,7 @@ static struct ut_json *create_document(struct ut_mem *mem, const char *text, siz
         return NULL;
     }
     struct ut_json *doc = (struct ut_json *)block;
-    *doc = (struct ut_json){.mem = mem, .text = text, .n = n,
+    *doc = (struct ut_json){.mem = mem, .n_bytes = *n_bytes, .text = text, .n = n,
                             .tokens = (struct token *)(block + tokens),
                             .sorted = (uint32_t *)(block + sorted), .pool = block + pool};
     return doc;
@@ -510,6 +476,10 @@ void ut_json_free(struct ut_json *doc) {
     if (doc) {
         ut_mem_free(doc->mem, doc);
     }
+}
+
+size_t ut_json_memory(const struct ut_json *doc) {
+    return doc->n_bytes;
 }
 
 /* ---- Getters ------------------------------------------------------------------------------ */

@@ -27,6 +27,7 @@ typedef int32_t ut_json_ref;
 UTTER_CHECKED utter_status ut_json_parse(struct ut_mem *mem, const char *text, size_t n,
                                          struct ut_json **out, utter_error *err);
 void ut_json_free(struct ut_json *doc);
+size_t ut_json_memory(const struct ut_json *doc); /* bytes it holds */
 
 enum ut_json_type ut_json_type(const struct ut_json *doc, ut_json_ref value); /* -1: NULL */
 /* Members or elements; walks over those of an array. */

@@ -30,7 +30,7 @@ struct ut_onnx_graph {
     size_t n_inputs;
     const char *const *outputs;
     size_t n_outputs;
-    int64_t opset; /* of the default domain; 0 when not stated */
+    int64_t opset; /* of the default domain; 0 when not stated, which IR versions below 3 may do */
 };
 
 const struct ut_onnx_attribute *ut_onnx_attribute(const struct ut_onnx_node *node, const char *name);

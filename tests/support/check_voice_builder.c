@@ -22,8 +22,9 @@ static struct ut_json *read_json(const char *name) {
     struct ut_json *doc = NULL;
     byte_buffer_free(&text);
     byte_buffer_read_file(&text, path);
-    if (ut_json_parse(&mem, (const char *)text.data, text.n, &doc, &err) != UTTER_OK)
+    if (ut_json_parse(&mem, (const char *)text.data, text.n, &doc, &err) != UTTER_OK) {
         fail_msg("%s: %s", path, err.message);
+    }
     return doc;
 }
 
@@ -33,9 +34,10 @@ static void check_shape(const struct ut_json *doc, ut_json_ref shape, const stru
     for (int i = 0; i < tensor->n_dims; i++, dim = ut_json_next(doc, dim)) {
         int64_t expected = -1;
         assert_true(ut_json_int64(doc, dim, &expected));
-        if (expected != tensor->dims[i])
+        if (expected != tensor->dims[i]) {
             fail_msg("%s: dimension %d is %d, expected %d", tensor->name, i, (int)tensor->dims[i],
                      (int)expected);
+        }
     }
 }
 
@@ -74,8 +76,9 @@ static void names_of_a_full_export(void **state) {
     struct voice voice;
     struct byte_buffer file = {0};
     voice_build(&voice, &spec, 1);
-    for (size_t i = 0; i < voice.n_tensors; i++)
+    for (size_t i = 0; i < voice.n_tensors; i++) {
         voice.tensors[i].n = voice.tensors[i].n > 2 ? 2 : voice.tensors[i].n; /* names matter here */
+    }
     voice_write_onnx(&voice, NULL, &file);
     ut_json_ref entry = ut_json_first(doc, ut_json_member(doc, 0, "tensors"));
     int n_entries = 0;
@@ -83,14 +86,16 @@ static void names_of_a_full_export(void **state) {
         const char *name = ut_json_string(doc, ut_json_member(doc, entry, "name"), NULL);
         struct byte_buffer field = {0};
         pb_string(&field, ONNX_TENSOR_NAME, name);
-        if (strncmp(name, "onnx::", 6) != 0 && !holds(&file, (char *)field.data, field.n))
+        if (strncmp(name, "onnx::", 6) != 0 && !holds(&file, (char *)field.data, field.n)) {
             fail_msg("no initializer %s", name);
+        }
         ut_json_ref use = ut_json_first(doc, ut_json_member(doc, entry, "used_by"));
         const char *node = strchr(ut_json_string(doc, use, NULL), ':') + 1;
         field.n = 0;
         pb_bytes(&field, ONNX_NODE_NAME, node, (size_t)(strchr(node, '#') - node));
-        if (!holds(&file, (char *)field.data, field.n))
+        if (!holds(&file, (char *)field.data, field.n)) {
             fail_msg("no node %s", node);
+        }
         byte_buffer_free(&field);
     }
     assert_int_equal(n_entries, 350);

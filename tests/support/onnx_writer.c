@@ -48,8 +48,9 @@ void pb_end(struct byte_buffer *out, size_t begin) {
 }
 
 static void write_optional_string(struct byte_buffer *out, uint32_t field, const char *text) {
-    if (text)
+    if (text) {
         pb_string(out, field, text);
+    }
 }
 
 static void write_extra(struct byte_buffer *out, struct raw_fields extra) {
@@ -60,13 +61,15 @@ static void write_ints(struct byte_buffer *out, uint32_t field, const int64_t *v
                        bool packed) {
     size_t begin = packed ? pb_begin(out, field) : 0;
     for (size_t i = 0; i < n; i++) {
-        if (packed)
+        if (packed) {
             pb_varint(out, (uint64_t)values[i]);
-        else
+        } else {
             pb_int(out, field, values[i]);
+        }
     }
-    if (packed)
+    if (packed) {
         pb_end(out, begin);
+    }
 }
 
 void onnx_write_model_header(struct byte_buffer *out, int64_t ir_version, const char *producer,
@@ -78,8 +81,9 @@ void onnx_write_model_header(struct byte_buffer *out, int64_t ir_version, const 
 
 void onnx_write_opset(struct byte_buffer *out, const char *domain, int64_t version) {
     size_t begin = pb_begin(out, ONNX_MODEL_OPSET_IMPORT);
-    if (domain && *domain)
+    if (domain && *domain) {
         pb_string(out, 1, domain);
+    }
     pb_int(out, 2, version);
     pb_end(out, begin);
 }
@@ -96,30 +100,38 @@ void onnx_write_metadata(struct byte_buffer *out, const char *key, const char *v
 }
 
 static void write_tensor_data(struct byte_buffer *out, const struct onnx_tensor_spec *spec) {
-    if (spec->n_float_data > 0)
+    if (spec->n_float_data > 0) {
         pb_bytes(out, ONNX_TENSOR_FLOAT_DATA, spec->float_data, spec->n_float_data * sizeof(float));
-    if (spec->n_int64_data > 0)
+    }
+    if (spec->n_int64_data > 0) {
         write_ints(out, ONNX_TENSOR_INT64_DATA, spec->int64_data, spec->n_int64_data, true);
+    }
     if (spec->n_int32_data > 0) {
         size_t begin = pb_begin(out, ONNX_TENSOR_INT32_DATA);
-        for (size_t i = 0; i < spec->n_int32_data; i++)
+        for (size_t i = 0; i < spec->n_int32_data; i++) {
             pb_varint(out, (uint64_t)(int64_t)spec->int32_data[i]);
+        }
         pb_end(out, begin);
     }
-    if (spec->raw || spec->n_raw > 0)
+    if (spec->raw || spec->n_raw > 0) {
         pb_bytes(out, ONNX_TENSOR_RAW_DATA, spec->raw, spec->n_raw);
-    for (size_t i = 0; i < spec->n_external; i++)
+    }
+    for (size_t i = 0; i < spec->n_external; i++) {
         write_entry(out, ONNX_TENSOR_EXTERNAL_DATA, spec->external[i].key, spec->external[i].value);
-    if (spec->n_external > 0)
+    }
+    if (spec->n_external > 0) {
         pb_int(out, ONNX_TENSOR_DATA_LOCATION, 1);
+    }
 }
 
 void onnx_write_tensor(struct byte_buffer *out, uint32_t field, const struct onnx_tensor_spec *spec) {
     size_t begin = pb_begin(out, field);
-    if (spec->n_dims > 0)
+    if (spec->n_dims > 0) {
         write_ints(out, ONNX_TENSOR_DIMS, spec->dims, spec->n_dims, spec->packed_dims);
-    if (spec->data_type != 0)
+    }
+    if (spec->data_type != 0) {
         pb_int(out, ONNX_TENSOR_DATA_TYPE, spec->data_type);
+    }
     write_optional_string(out, ONNX_TENSOR_NAME, spec->name);
     write_tensor_data(out, spec);
     write_extra(out, spec->extra);
@@ -143,8 +155,9 @@ static void write_attribute_value(struct byte_buffer *out, const struct onnx_att
         onnx_write_tensor(out, ONNX_ATTRIBUTE_T, spec->tensor);
         break;
     case ONNX_ATTR_FLOATS:
-        for (size_t i = 0; i < spec->n_floats; i++)
+        for (size_t i = 0; i < spec->n_floats; i++) {
             pb_float(out, ONNX_ATTRIBUTE_FLOATS, spec->floats[i]);
+        }
         break;
     case ONNX_ATTR_INTS:
         write_ints(out, ONNX_ATTRIBUTE_INTS, spec->ints, spec->n_ints, spec->packed_ints);
@@ -163,14 +176,17 @@ void onnx_write_attribute(struct byte_buffer *out, const struct onnx_attribute_s
 
 void onnx_write_node(struct byte_buffer *out, const struct onnx_node_spec *spec) {
     size_t begin = pb_begin(out, ONNX_GRAPH_NODE);
-    for (size_t i = 0; spec->inputs && spec->inputs[i]; i++)
+    for (size_t i = 0; spec->inputs && spec->inputs[i]; i++) {
         pb_string(out, ONNX_NODE_INPUT, spec->inputs[i]);
-    for (size_t i = 0; spec->outputs && spec->outputs[i]; i++)
+    }
+    for (size_t i = 0; spec->outputs && spec->outputs[i]; i++) {
         pb_string(out, ONNX_NODE_OUTPUT, spec->outputs[i]);
+    }
     write_optional_string(out, ONNX_NODE_NAME, spec->name);
     write_optional_string(out, ONNX_NODE_OP_TYPE, spec->op_type);
-    for (size_t i = 0; i < spec->n_attributes; i++)
+    for (size_t i = 0; i < spec->n_attributes; i++) {
         onnx_write_attribute(out, &spec->attributes[i]);
+    }
     write_extra(out, spec->extra);
     pb_end(out, begin);
 }
@@ -192,10 +208,11 @@ void onnx_write_value_info(struct byte_buffer *out, uint32_t field, const char *
     size_t shape = pb_begin(out, 2);
     for (size_t i = 0; i < n_dims; i++) {
         size_t dim = pb_begin(out, 1);
-        if (dims[i] < 0)
+        if (dims[i] < 0) {
             pb_string(out, 2, "n");
-        else
+        } else {
             pb_int(out, 1, dims[i]);
+        }
         pb_end(out, dim);
     }
     pb_end(out, shape);

@@ -103,8 +103,9 @@ struct voice_spec voice_spec_house(bool tiny) {
 
 int voice_spec_hop(const struct voice_spec *spec) {
     int hop = 1;
-    for (int i = 0; i < spec->n_stages; i++)
+    for (int i = 0; i < spec->n_stages; i++) {
         hop *= spec->rates[i];
+    }
     return hop;
 }
 
@@ -118,8 +119,9 @@ __attribute__((format(printf, 4, 5))) static void add(struct voice *voice, const
         struct voice_tensor *old = voice->tensors;
         voice->capacity = 2 * voice->capacity + 64;
         voice->tensors = test_alloc(voice->capacity * sizeof *old);
-        if (old)
+        if (old) {
             memcpy(voice->tensors, old, voice->n_tensors * sizeof *old);
+        }
         free(old);
     }
     struct voice_tensor *tensor = &voice->tensors[voice->n_tensors++];
@@ -163,17 +165,20 @@ static void add_encoder(struct voice *voice) {
         const char *layer = NAME("enc_p.encoder.attn_layers.%d", i);
         add(voice, DIMS(1, 2 * s->window + 1, n / s->n_heads), "%s.emb_rel_k", layer);
         add(voice, DIMS(1, 2 * s->window + 1, n / s->n_heads), "%s.emb_rel_v", layer);
-        for (const char *which = "qkvo"; *which; which++)
+        for (const char *which = "qkvo"; *which; which++) {
             add_conv(voice, NAME("%s.conv_%c", layer, *which), n, n, 1);
+        }
     }
-    for (int i = 0; i < s->n_layers; i++)
+    for (int i = 0; i < s->n_layers; i++) {
         add_norm(voice, "enc_p.encoder.norm_layers_1", i, n);
+    }
     for (int i = 0; i < s->n_layers; i++) {
         add_conv(voice, NAME("enc_p.encoder.ffn_layers.%d.conv_1", i), s->n_filter, n, s->ffn_kernel);
         add_conv(voice, NAME("enc_p.encoder.ffn_layers.%d.conv_2", i), n, s->n_filter, s->ffn_kernel);
     }
-    for (int i = 0; i < s->n_layers; i++)
+    for (int i = 0; i < s->n_layers; i++) {
         add_norm(voice, "enc_p.encoder.norm_layers_2", i, n);
+    }
     add_conv(voice, "enc_p.proj", 2 * s->n_inter, n, 1);
 }
 
@@ -187,8 +192,9 @@ static void add_resblock(struct voice *voice, int index, int n, int kernel) {
     const struct voice_spec *s = &voice->spec;
     for (int list = 0; list < (s->resblock1 ? 2 : 1); list++) {
         const char *name = s->resblock1 ? list == 0 ? "convs1" : "convs2" : "convs";
-        for (int d = 0; d < s->n_dilations; d++)
+        for (int d = 0; d < s->n_dilations; d++) {
             add_decoder_conv(voice, NAME("dec.resblocks.%d.%s.%d", index, name, d), n, kernel);
+        }
     }
 }
 
@@ -200,11 +206,13 @@ static void add_decoder(struct voice *voice) {
         add(voice, DIMS(n), "dec.ups.%d.bias", i);
         add(voice, DIMS(2 * n, n, s->up_kernels[i]), "dec.ups.%d.weight", i);
     }
-    for (int i = 0; i < s->n_stages * s->n_kernels; i++)
+    for (int i = 0; i < s->n_stages * s->n_kernels; i++) {
         add_resblock(voice, i, s->n_decoder >> (i / s->n_kernels + 1), s->kernels[i % s->n_kernels]);
+    }
     add(voice, DIMS(1, s->n_decoder >> s->n_stages, 7), "dec.conv_post.weight");
-    if (s->n_gin > 0)
+    if (s->n_gin > 0) {
         add_conv(voice, "dec.cond", s->n_decoder, s->n_gin, 1);
+    }
 }
 
 static int res_skip_rows(const struct voice_spec *s, int layer) {
@@ -215,12 +223,15 @@ static void add_coupling(struct voice *voice, int index) {
     const struct voice_spec *s = &voice->spec;
     const char *flow = NAME("flow.flows.%d", index);
     add_conv(voice, NAME("%s.pre", flow), s->n_hidden, s->n_inter / 2, 1);
-    for (int i = 0; i < s->n_wn_layers; i++)
+    for (int i = 0; i < s->n_wn_layers; i++) {
         add(voice, DIMS(2 * s->n_hidden), "%s.enc.in_layers.%d.bias", flow, i);
-    for (int i = 0; i < s->n_wn_layers; i++)
+    }
+    for (int i = 0; i < s->n_wn_layers; i++) {
         add(voice, DIMS(res_skip_rows(s, i)), "%s.enc.res_skip_layers.%d.bias", flow, i);
-    if (s->n_gin > 0)
+    }
+    if (s->n_gin > 0) {
         add(voice, DIMS(2 * s->n_hidden * s->n_wn_layers), "%s.enc.cond_layer.bias", flow);
+    }
     add_conv(voice, NAME("%s.post", flow), s->n_inter / 2, s->n_hidden, 1);
 }
 
@@ -228,8 +239,9 @@ static void add_coupling(struct voice *voice, int index) {
 static void add_folded_weights(struct voice *voice, int index) {
     const struct voice_spec *s = &voice->spec;
     const char *enc = NAME("flow.flows.%d.enc", index);
-    if (s->n_gin > 0)
+    if (s->n_gin > 0) {
         add(voice, DIMS(2 * s->n_hidden * s->n_wn_layers, s->n_gin, 1), "%s.cond_layer.weight", enc);
+    }
     for (int i = 0; i < s->n_wn_layers; i++) {
         add(voice, DIMS(2 * s->n_hidden, s->n_hidden, s->wn_kernel), "%s.in_layers.%d.weight", enc, i);
         add(voice, DIMS(res_skip_rows(s, i), s->n_hidden, 1), "%s.res_skip_layers.%d.weight", enc, i);
@@ -239,14 +251,18 @@ static void add_folded_weights(struct voice *voice, int index) {
 /* Depthwise-separable stack of the stochastic duration predictor. */
 static void add_dds(struct voice *voice, const char *module) {
     const struct voice_spec *s = &voice->spec;
-    for (int i = 0; i < s->n_dp_convs; i++)
+    for (int i = 0; i < s->n_dp_convs; i++) {
         add_conv(voice, NAME("%s.convs_sep.%d", module, i), s->n_hidden, 1, s->dp_kernel);
-    for (int i = 0; i < s->n_dp_convs; i++)
+    }
+    for (int i = 0; i < s->n_dp_convs; i++) {
         add_conv(voice, NAME("%s.convs_1x1.%d", module, i), s->n_hidden, s->n_hidden, 1);
-    for (int i = 0; i < s->n_dp_convs; i++)
+    }
+    for (int i = 0; i < s->n_dp_convs; i++) {
         add_norm(voice, NAME("%s.norms_1", module), i, s->n_hidden);
-    for (int i = 0; i < s->n_dp_convs; i++)
+    }
+    for (int i = 0; i < s->n_dp_convs; i++) {
         add_norm(voice, NAME("%s.norms_2", module), i, s->n_hidden);
+    }
 }
 
 static void add_stochastic_durations(struct voice *voice) {
@@ -277,20 +293,24 @@ static void add_all(struct voice *voice) {
     const struct voice_spec *s = &voice->spec;
     add_encoder(voice);
     add_decoder(voice);
-    for (int i = 0; i < s->n_couplings; i++)
+    for (int i = 0; i < s->n_couplings; i++) {
         add_coupling(voice, 2 * i);
-    if (s->house)
+    }
+    if (s->house) {
         add_plain_durations(voice);
-    else
+    } else {
         add_stochastic_durations(voice);
+    }
     if (s->n_gin > 0) {
         add_conv(voice, "dp.cond", s->n_hidden, s->n_gin, 1);
         add(voice, DIMS(s->n_speakers, s->n_gin), "emb_g.weight");
     }
-    if (!s->house)
+    if (!s->house) {
         add(voice, DIMS(2, 1), "dp.flows.0.logs");
-    for (int i = s->n_couplings - 1; i >= 0; i--)
+    }
+    for (int i = s->n_couplings - 1; i >= 0; i--) {
         add_folded_weights(voice, 2 * i);
+    }
 }
 
 /* ---- Random weights ----------------------------------------------------------------------- */
@@ -305,8 +325,9 @@ static uint64_t mix(uint64_t x) { /* splitmix64 */
 /* About normal, mean 0, variance 1: the sum of four uniform numbers. */
 static float normal(uint64_t bits) {
     float sum = 0;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         sum += (float)((bits >> (16 * i)) & 0xffff) / 65536.0f;
+    }
     return (sum - 2.0f) * 1.7320508f;
 }
 
@@ -323,19 +344,25 @@ static bool ends_with(const char *text, const char *suffix) {
 static float weight_scale(const struct voice_spec *spec, const struct voice_tensor *tensor) {
     const char *name = tensor->name;
     double fan_in = (double)(tensor->n / (size_t)tensor->dims[0]);
-    if (starts_with(name, "dec.ups")) /* [in, out, kernel], stride kernel / 2: two taps a sample */
+    if (starts_with(name, "dec.ups")) { /* [in, out, kernel], stride kernel / 2: two taps a sample */
         fan_in = 2.0 * (double)tensor->dims[0];
+    }
     float scale = (float)(1.0 / sqrt(fan_in));
-    if (strcmp(name, "emb_g.weight") == 0)
+    if (strcmp(name, "emb_g.weight") == 0) {
         return 1.0f;
-    if (strcmp(name, "dec.conv_post.weight") == 0)
+    }
+    if (strcmp(name, "dec.conv_post.weight") == 0) {
         return 1.2f * scale * spec->level;
-    if (starts_with(name, "dec."))
+    }
+    if (starts_with(name, "dec.")) {
         return 1.2f * scale;
-    if (starts_with(name, "dp.flows") && ends_with(name, ".proj.weight"))
+    }
+    if (starts_with(name, "dp.flows") && ends_with(name, ".proj.weight")) {
         return 2.5f * scale; /* knots of the spline well apart */
-    if (strcmp(name, "enc_p.proj.weight") == 0 || strcmp(name, "dp.proj.weight") == 0)
+    }
+    if (strcmp(name, "enc_p.proj.weight") == 0 || strcmp(name, "dp.proj.weight") == 0) {
         return 0.5f * scale;
+    }
     return scale;
 }
 
@@ -352,10 +379,12 @@ static void fill(const struct voice_spec *spec, struct voice_tensor *tensor, uin
         scale = weight_scale(spec, tensor);
     }
     uint64_t stream = seed;
-    for (const char *c = tensor->name; *c; c++)
+    for (const char *c = tensor->name; *c; c++) {
         stream = mix(stream ^ (uint64_t)(unsigned char)*c);
-    for (size_t i = 0; i < tensor->n; i++)
+    }
+    for (size_t i = 0; i < tensor->n; i++) {
         tensor->data[i] = mean + scale * normal(mix(stream + i));
+    }
 }
 
 /* logw = (x - m) * exp(-logs): a spread that leaves most durations within a factor of two, and the
@@ -384,23 +413,26 @@ void voice_build(struct voice *voice, const struct voice_spec *spec, uint64_t se
 }
 
 void voice_free(struct voice *voice) {
-    for (size_t i = 0; i < voice->n_tensors; i++)
+    for (size_t i = 0; i < voice->n_tensors; i++) {
         free(voice->tensors[i].data);
+    }
     free(voice->tensors);
     *voice = (struct voice){0};
 }
 
 uint64_t voice_n_parameters(const struct voice *voice) {
     uint64_t n = 0;
-    for (size_t i = 0; i < voice->n_tensors; i++)
+    for (size_t i = 0; i < voice->n_tensors; i++) {
         n += voice->tensors[i].n;
+    }
     return n;
 }
 
 struct voice_tensor *voice_find(struct voice *voice, const char *name) {
     for (size_t i = 0; i < voice->n_tensors; i++) {
-        if (strcmp(voice->tensors[i].name, name) == 0)
+        if (strcmp(voice->tensors[i].name, name) == 0) {
             return &voice->tensors[i];
+        }
     }
     fprintf(stderr, "test support: this voice has no tensor %s\n", name);
     exit(99);
@@ -408,8 +440,9 @@ struct voice_tensor *voice_find(struct voice *voice, const char *name) {
 
 void voice_reshape(struct voice_tensor *tensor, int n_dims, const int64_t *dims) {
     size_t n = 1;
-    for (int i = 0; i < n_dims; i++)
+    for (int i = 0; i < n_dims; i++) {
         n *= (size_t)dims[i];
+    }
     float *data = test_alloc(n * sizeof *data);
     size_t n_kept = n < tensor->n ? n : tensor->n;
     memcpy(data, tensor->data, n_kept * sizeof *data);
@@ -418,6 +451,7 @@ void voice_reshape(struct voice_tensor *tensor, int n_dims, const int64_t *dims)
     tensor->data = data;
     tensor->n = n;
     tensor->n_dims = n_dims;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         tensor->dims[i] = i < n_dims ? dims[i] : 0;
+    }
 }

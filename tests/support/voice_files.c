@@ -20,23 +20,26 @@ static void put_safetensors_header(struct byte_buffer *header, const struct voic
         byte_buffer_printf(header, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[",
                            tensor->written_as ? tensor->written_as : tensor->name,
                            element == 2 ? "F16" : "F32");
-        for (int d = 0; d < tensor->n_dims; d++)
+        for (int d = 0; d < tensor->n_dims; d++) {
             byte_buffer_printf(header, "%s%lld", d ? "," : "", (long long)tensor->dims[d]);
+        }
         size_t end = offset + tensor->n * element;
         byte_buffer_printf(header, "],\"data_offsets\":[%zu,%zu]}", offset, end);
         offset = end;
     }
     byte_buffer_printf(header, "}");
-    while (header->n % 8 != 0)
+    while (header->n % 8 != 0) {
         byte_buffer_append_u8(header, ' ');
+    }
 }
 
 void voice_write_safetensors(const struct voice *voice, bool half, struct byte_buffer *out) {
     const struct voice_tensor **sorted = test_alloc(voice->n_tensors * sizeof(struct voice_tensor *));
     size_t n = 0;
     for (size_t i = 0; i < voice->n_tensors; i++) {
-        if (!voice->tensors[i].dropped)
+        if (!voice->tensors[i].dropped) {
             sorted[n++] = &voice->tensors[i];
+        }
     }
     qsort(sorted, n, sizeof *sorted, by_name);
     struct byte_buffer header = {0};
@@ -50,8 +53,9 @@ void voice_write_safetensors(const struct voice *voice, bool half, struct byte_b
             uint16_t bits = voice_to_half(sorted[i]->data[e]);
             byte_buffer_append(out, &bits, sizeof bits);
         }
-        if (!half)
+        if (!half) {
             byte_buffer_append(out, sorted[i]->data, sorted[i]->n * sizeof(float));
+        }
     }
     free(sorted);
 }
@@ -60,8 +64,9 @@ void voice_write_safetensors(const struct voice *voice, bool half, struct byte_b
 
 static void put_ints(struct byte_buffer *out, const int *values, int n) {
     byte_buffer_printf(out, "[");
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         byte_buffer_printf(out, "%s%d", i ? ", " : "", values[i]);
+    }
     byte_buffer_printf(out, "]");
 }
 
@@ -69,8 +74,9 @@ static void put_ints(struct byte_buffer *out, const int *values, int n) {
 static void put_symbols(struct byte_buffer *out, int n_vocab) {
     static const char symbols[] = "_^$ .,!?abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0";
     byte_buffer_printf(out, " \"phoneme_id_map\": {");
-    for (int i = 0; i < n_vocab && symbols[i]; i++)
+    for (int i = 0; i < n_vocab && symbols[i]; i++) {
         byte_buffer_printf(out, "%s\"%c\": [%d]", i ? ", " : "", symbols[i], i);
+    }
     byte_buffer_printf(out, "},\n");
 }
 
@@ -112,12 +118,14 @@ void voice_write_json(const struct voice *voice, struct byte_buffer *out) {
                        s->house ? "0" : "0.8");
     byte_buffer_printf(out, " \"phoneme_type\": \"espeak\",\n \"phoneme_map\": {},\n");
     put_symbols(out, s->n_vocab);
-    if (s->house)
+    if (s->house) {
         put_house_model(out, s);
+    }
     byte_buffer_printf(out, " \"num_symbols\": %d,\n \"num_speakers\": %d,\n \"speaker_id_map\": {",
                        s->n_vocab, s->n_speakers);
-    for (int i = 0; s->n_speakers > 1 && i < s->n_speakers; i++)
+    for (int i = 0; s->n_speakers > 1 && i < s->n_speakers; i++) {
         byte_buffer_printf(out, "%s\"speaker%d\": %d", i ? ", " : "", i, i);
+    }
     byte_buffer_printf(out, "},\n \"dataset\": \"random\"\n}\n");
 }
 

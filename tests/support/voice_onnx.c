@@ -39,8 +39,9 @@ __attribute__((format(printf, 2, 3))) static void print_name(char out[NAME_SIZE]
 static void module_path(char out[NAME_SIZE], const char *module) {
     print_name(out, "/%s", module);
     for (char *c = out; *c; c++) {
-        if (*c == '.' && !(c[1] >= '0' && c[1] <= '9'))
+        if (*c == '.' && !(c[1] >= '0' && c[1] <= '9')) {
             *c = '/';
+        }
     }
 }
 
@@ -71,8 +72,9 @@ static void name_initializers(struct exporter *ex) {
 
 static const char *initializer_name(const struct exporter *ex, const char *tensor_name) {
     for (size_t i = 0; i < ex->voice->n_tensors; i++) {
-        if (strcmp(ex->voice->tensors[i].name, tensor_name) == 0)
+        if (strcmp(ex->voice->tensors[i].name, tensor_name) == 0) {
             return ex->names[i];
+        }
     }
     return tensor_name;
 }
@@ -84,10 +86,11 @@ static void put_node(struct exporter *ex, const char *path, const char *op_type,
                      const char *const *inputs, const struct onnx_attribute_spec *attributes,
                      size_t n_attributes) {
     char output[NAME_SIZE];
-    if (ex->options.no_node_names)
+    if (ex->options.no_node_names) {
         print_name(output, "%d", 400 + ex->n_values++);
-    else
+    } else {
         print_name(output, "%s_output_0", path);
+    }
     struct onnx_node_spec node = {
         .name = ex->options.no_node_names ? NULL : path, .op_type = op_type, .inputs = inputs,
         .outputs = NAMES(output), .attributes = attributes, .n_attributes = n_attributes,
@@ -102,8 +105,9 @@ static void put_constant(struct exporter *ex, const char *name, int64_t type, co
     char node_name[NAME_SIZE];
     print_name(node_name, "%s", name);
     char *suffix = strstr(node_name, "_output_0");
-    if (suffix)
+    if (suffix) {
         *suffix = '\0';
+    }
     struct onnx_tensor_spec value = {.data_type = type, .dims = dims, .n_dims = n_dims, .raw = data,
                                      .n_raw = n_bytes};
     onnx_write_constant(ex->out, ex->options.no_node_names ? NULL : node_name, name, &value);
@@ -123,11 +127,13 @@ static struct conv_shape same_conv(int kernel, int dilation) {
 static size_t spoil_attributes(const struct exporter *ex, const char *module, size_t n,
                                struct onnx_attribute_spec *attributes, int64_t wrong[2]) {
     const struct voice_export *o = &ex->options;
-    if (!o->wrong_module || strcmp(o->wrong_module, module) != 0)
+    if (!o->wrong_module || strcmp(o->wrong_module, module) != 0) {
         return n;
+    }
     size_t at = 0;
-    while (at < n && strcmp(attributes[at].name, o->wrong_attribute) != 0)
+    while (at < n && strcmp(attributes[at].name, o->wrong_attribute) != 0) {
         at++;
+    }
     if (at == n) {
         fprintf(stderr, "test support: a convolution has no attribute %s\n", o->wrong_attribute);
         exit(99);
@@ -265,8 +271,9 @@ static void put_affine(struct exporter *ex) {
     } else if (ex->options.logs == VOICE_LOGS_CONSTANT) {
         const struct voice_tensor *tensor = NULL;
         for (size_t i = 0; i < ex->voice->n_tensors; i++) {
-            if (strcmp(ex->voice->tensors[i].name, "dp.flows.0.logs") == 0)
+            if (strcmp(ex->voice->tensors[i].name, "dp.flows.0.logs") == 0) {
                 tensor = &ex->voice->tensors[i];
+            }
         }
         float factor[2] = {expf(-tensor->data[0]), expf(-tensor->data[1])};
         print_name(logs, "/dp/flows.0/Exp_output_0");
@@ -277,8 +284,9 @@ static void put_affine(struct exporter *ex) {
 
 static void put_durations(struct exporter *ex, const char *speaker) {
     put_conv(ex, "dp.pre", same_conv(1, 1));
-    if (speaker)
+    if (speaker) {
         put_conv_at(ex, "dp.cond", speaker, same_conv(1, 1));
+    }
     put_dds(ex, "dp.convs");
     put_conv(ex, "dp.proj", same_conv(1, 1));
     for (int i = 7; i >= 3; i -= 2) {
@@ -300,8 +308,9 @@ static void put_flow(struct exporter *ex, const char *speaker) {
         print_name(module, "flow.flows.%d.pre", 2 * c);
         put_conv(ex, module, same_conv(1, 1));
         print_name(module, "flow.flows.%d.enc.cond_layer", 2 * c);
-        if (speaker)
+        if (speaker) {
             put_conv_at(ex, module, speaker, same_conv(1, 1));
+        }
         for (int i = 0; i < s->n_wn_layers; i++) {
             print_name(module, "flow.flows.%d.enc.in_layers.%d", 2 * c, i);
             put_conv(ex, module, same_conv(s->wn_kernel, 1));
@@ -321,24 +330,27 @@ static void put_resblock(struct exporter *ex, int stage, int kernel) {
         print_name(module, "%s.%s.%d", block, s->resblock1 ? "convs1" : "convs", d);
         put_conv(ex, module, same_conv(s->kernels[kernel], s->dilations[kernel][d]));
         print_name(module, "%s.convs2.%d", block, d);
-        if (s->resblock1)
+        if (s->resblock1) {
             put_conv(ex, module, same_conv(s->kernels[kernel], 1));
+        }
     }
 }
 
 static void put_decoder(struct exporter *ex, const char *speaker) {
     const struct voice_spec *s = &ex->voice->spec;
     put_conv(ex, "dec.conv_pre", same_conv(7, 1));
-    if (speaker)
+    if (speaker) {
         put_conv_at(ex, "dec.cond", speaker, same_conv(1, 1));
+    }
     for (int i = 0; i < s->n_stages; i++) {
         char module[NAME_SIZE];
         print_name(module, "dec.ups.%d", i);
         put_conv(ex, module, (struct conv_shape){
             .transpose = true, .kernel = s->up_kernels[i], .stride = s->rates[i], .dilation = 1,
             .group = 1, .pad = (s->up_kernels[i] - s->rates[i]) / 2});
-        for (int k = 0; k < s->n_kernels; k++)
+        for (int k = 0; k < s->n_kernels; k++) {
             put_resblock(ex, i, k);
+        }
     }
     put_conv(ex, "dec.conv_post", same_conv(7, 1));
 }
@@ -367,16 +379,19 @@ uint16_t voice_to_half(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
     uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
-    if (magnitude >= 0x7f800000) /* infinity, NaN */
+    if (magnitude >= 0x7f800000) { /* infinity, NaN */
         return (uint16_t)(sign | 0x7c00 | (magnitude > 0x7f800000 ? 0x200 : 0));
-    if (magnitude >= 0x47800000)
+    }
+    if (magnitude >= 0x47800000) {
         return (uint16_t)(sign | 0x7c00);
+    }
     int shift = 13;
     uint32_t mantissa = magnitude - (112u << 23); /* the exponent's bias becomes 15 */
     if (magnitude < 0x38800000) {                 /* subnormal */
         shift = 126 - (int)(magnitude >> 23);
-        if (shift > 24)
+        if (shift > 24) {
             return (uint16_t)sign;
+        }
         mantissa = (magnitude & 0x7fffff) | 0x800000;
     }
     uint32_t half = mantissa >> shift, rest = mantissa & ((1u << shift) - 1), tie = 1u << (shift - 1);
@@ -387,8 +402,9 @@ uint16_t voice_to_half(float value) {
 static void put_data(const struct exporter *ex, struct onnx_tensor_spec *spec, const float *data,
                      size_t n, uint16_t *half) {
     if (ex->options.half) {
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
             half[i] = voice_to_half(data[i]);
+        }
         spec->data_type = ONNX_FLOAT16;
         spec->raw = half;
         spec->n_raw = n * sizeof *half;
@@ -409,8 +425,9 @@ static void put_initializer(const struct exporter *ex, const struct voice_tensor
     if (strcmp(tensor->name, "dp.flows.0.logs") == 0) {
         data = changed = test_alloc(tensor->n * sizeof *changed);
         bool is_factor = ex->options.logs == VOICE_LOGS_FACTOR;
-        for (size_t i = 0; i < tensor->n; i++)
+        for (size_t i = 0; i < tensor->n; i++) {
             changed[i] = is_factor ? expf(-tensor->data[i]) : -tensor->data[i];
+        }
     }
     struct onnx_tensor_spec spec = {.name = tensor->written_as ? tensor->written_as : name,
                                     .data_type = ONNX_FLOAT, .dims = tensor->dims,
@@ -426,8 +443,9 @@ static void put_initializers(const struct exporter *ex) {
         const struct voice_tensor *tensor = &ex->voice->tensors[i];
         bool is_node = ex->options.logs == VOICE_LOGS_CONSTANT &&
                        strcmp(tensor->name, "dp.flows.0.logs") == 0;
-        if (!tensor->dropped && !is_node)
+        if (!tensor->dropped && !is_node) {
             put_initializer(ex, tensor, ex->names[i]);
+        }
     }
 }
 
@@ -436,16 +454,18 @@ static void put_inputs(const struct exporter *ex) {
     onnx_write_value_info(ex->out, ONNX_GRAPH_INPUT, "input", ONNX_INT64, ids, 2);
     onnx_write_value_info(ex->out, ONNX_GRAPH_INPUT, "input_lengths", ONNX_INT64, lengths, 1);
     onnx_write_value_info(ex->out, ONNX_GRAPH_INPUT, "scales", ONNX_FLOAT, scales, 1);
-    if (ex->voice->spec.n_gin > 0)
+    if (ex->voice->spec.n_gin > 0) {
         onnx_write_value_info(ex->out, ONNX_GRAPH_INPUT, "sid", ONNX_INT64, lengths, 1);
+    }
     onnx_write_value_info(ex->out, ONNX_GRAPH_OUTPUT, "output", ONNX_FLOAT, audio, 4);
 }
 
 void voice_write_onnx(const struct voice *voice, const struct voice_export *options,
                       struct byte_buffer *out) {
     struct exporter ex = {.voice = voice, .out = out};
-    if (options)
+    if (options) {
         ex.options = *options;
+    }
     ex.names = test_alloc(voice->n_tensors * sizeof *ex.names);
     name_initializers(&ex);
     onnx_write_model_header(out, 8, "pytorch", "1.13.1");

@@ -5,40 +5,32 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 static const char *const status_names[] = {
     "ok", "bad argument", "not found", "bad format", "not supported", "out of memory",
     "input/output error", "cancelled", "model failure", "busy", "internal error",
 };
 
 const char *utter_status_name(utter_status status) {
-    int i = -(int)status;
-    return i >= 0 && i < (int)(sizeof status_names / sizeof *status_names) ? status_names[i] : "unknown status";
+    return status <= UTTER_OK && status >= UTTER_ERROR_INTERNAL ? status_names[-(int)status] : "unknown status";
 }
 
-/* Bytes of the valid UTF-8 character at s, 0 if there is none. */
-static size_t char_length(const unsigned char *s) {
-    size_t n = *s < 0x80 ? 1 : *s >= 0xC2 && *s < 0xE0 ? 2 : *s >= 0xE0 && *s < 0xF0 ? 3
-             : *s >= 0xF0 && *s < 0xF5 ? 4 : 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xC0) != 0x80) {
-            return 0;
-        }
-    }
-    return n;
+/* Controls, and marks that change the direction of what follows them. */
+static bool is_unprintable(int32_t c) {
+    return c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0x2028 && c < 0x202F) ||
+           (c >= 0x2066 && c < 0x206A);
 }
 
 /* Names in messages come from files and clients: a terminal must not obey them. */
 static void make_printable(char *dst, size_t capacity, const char *src) {
-    size_t used = 0;
-    for (const unsigned char *s = (const unsigned char *)src; *s && used + 5 < capacity;) {
-        size_t n = char_length(s);
-        if (n == 0 || (n == 1 && (*s < 0x20 || *s == 0x7F)) || (n == 2 && *s == 0xC2 && s[1] < 0xA0)) {
+    size_t used = 0, left = strlen(src), n;
+    for (; left > 0 && used + 5 < capacity; src += n, left -= n) {
+        if (is_unprintable(ut_utf8_decode(src, left, &n))) {
             dst[used++] = '?';
-            s += n ? n : 1;
         } else {
-            memcpy(dst + used, s, n);
+            memcpy(dst + used, src, n);
             used += n;
-            s += n;
         }
     }
     dst[used] = '\0';

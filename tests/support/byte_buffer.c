@@ -29,7 +29,9 @@ uint8_t *byte_buffer_insert(struct byte_buffer *buffer, size_t at, size_t n) {
         buffer->data = data;
         buffer->capacity = capacity;
     }
-    memmove(buffer->data + at + n, buffer->data + at, buffer->n - at);
+    if (at < buffer->n) { /* an empty buffer has no data to point at */
+        memmove(buffer->data + at + n, buffer->data + at, buffer->n - at);
+    }
     buffer->n += n;
     return buffer->data + at;
 }
@@ -86,7 +88,7 @@ void byte_buffer_write_file(const struct byte_buffer *buffer, const char *path) 
     if (!file) {
         give_up("cannot create", path);
     }
-    size_t n = fwrite(buffer->data, 1, buffer->n, file);
+    size_t n = buffer->n > 0 ? fwrite(buffer->data, 1, buffer->n, file) : 0;
     if (fclose(file) != 0 || n != buffer->n) {
         give_up("cannot write", path);
     }

@@ -1,5 +1,6 @@
 /* The voice builder against recorded facts: names, shapes and parameter counts of every published
  * quality (shapes_by_quality.json), and the graph of a full export (manifest_medium.json). */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,9 +9,11 @@
 
 #include <cmocka.h>
 
+#include "base/checked.h"
 #include "base/json.h"
 #include "support/onnx_writer.h"
 #include "support/voice_builder.h"
+#include "weights/onnx.h"
 
 static struct ut_mem mem;
 static struct byte_buffer text;
@@ -104,6 +107,147 @@ static void names_of_a_full_export(void **state) {
     ut_json_free(doc);
 }
 
+/* ---- Against real exports ----------------------------------------------------------------- */
+
+/* The sizes of tests/data/piper/tiny.onnx and tiny_multi.onnx. */
+static struct voice_spec fixture_spec(bool multi) {
+    struct voice_spec spec = voice_spec_quality(multi ? "high" : "medium");
+    spec.n_hidden = spec.n_inter = multi ? 16 : 24;
+    spec.n_filter = multi ? 40 : 48;
+    spec.n_layers = 2;
+    spec.n_decoder = 32;
+    spec.n_speakers = multi ? 3 : 1;
+    spec.n_gin = multi ? 12 : 0;
+    return spec;
+}
+
+static struct ut_weights *parse(const struct byte_buffer *file) {
+    struct ut_weights *weights = NULL;
+    utter_error err;
+    if (ut_weights_parse(&mem, file->data, file->n, &weights, &err) != UTTER_OK) {
+        fail_msg("%s", err.message);
+    }
+    return weights;
+}
+
+static const struct ut_onnx_node *find_node(const struct ut_onnx_graph *graph, const char *name) {
+    for (size_t i = 0; i < graph->n_nodes; i++) {
+        if (strcmp(graph->nodes[i].name, name) == 0) {
+            return &graph->nodes[i];
+        }
+    }
+    fail_msg("no node %s", name);
+    return NULL;
+}
+
+/* Numbers of anonymous initializers differ between exports. */
+static bool same_name(const char *a, const char *b) {
+    bool anonymous = strncmp(a, "onnx::", 6) == 0;
+    return strncmp(a, b, anonymous ? (size_t)(strchr(a, '_') - a) : strlen(a) + 1) == 0;
+}
+
+static void check_attribute(const struct ut_onnx_node *ours, const struct ut_onnx_attribute *real) {
+    const struct ut_onnx_attribute *attribute = ut_onnx_attribute(ours, real->name);
+    if (!attribute || attribute->n_ints != real->n_ints ||
+        (real->n_ints && memcmp(attribute->ints, real->ints, real->n_ints * sizeof *real->ints) != 0)) {
+        fail_msg("%s: attribute %s differs", ours->name, real->name);
+    }
+}
+
+/* Every node of the real export that reads a weight is in ours: type, weight inputs, attributes. */
+static int check_nodes(const struct ut_weights *real, const struct ut_weights *ours) {
+    const struct ut_onnx_graph *graph = ut_weights_onnx(real), *our_graph = ut_weights_onnx(ours);
+    int n_checked = 0;
+    for (size_t i = 0; i < graph->n_nodes; i++) {
+        const struct ut_onnx_node *node = &graph->nodes[i], *our_node = NULL;
+        for (size_t k = 0; k < node->n_inputs; k++) {
+            if (!ut_weights_find(real, node->inputs[k])) {
+                continue;
+            }
+            our_node = our_node ? our_node : find_node(our_graph, node->name);
+            assert_true(k < our_node->n_inputs && same_name(node->inputs[k], our_node->inputs[k]));
+            assert_non_null(ut_weights_find(ours, our_node->inputs[k]));
+            n_checked++;
+        }
+        for (size_t a = 0; our_node && a < node->n_attributes; a++) {
+            check_attribute(our_node, &node->attributes[a]);
+        }
+        assert_true(!our_node || strcmp(node->op_type, our_node->op_type) == 0);
+    }
+    return n_checked;
+}
+
+static void check_initializers(const struct ut_weights *real, const struct ut_weights *ours) {
+    assert_int_equal(ut_weights_count(real), ut_weights_count(ours));
+    for (size_t i = 0; i < ut_weights_count(real); i++) {
+        const struct ut_tensor *a = ut_weights_at(real, i), *b = ut_weights_at(ours, i);
+        assert_true(same_name(a->name, b->name));
+        assert_int_equal(a->type, b->type);
+        assert_int_equal(a->n_dims, b->n_dims);
+        assert_memory_equal(a->dims, b->dims, sizeof a->dims);
+    }
+}
+
+static void graphs_of_real_exports(void **state) {
+    static const char *const files[] = {"tiny.onnx", "tiny_multi.onnx"};
+    for (int multi = 0; multi < 2; multi++) {
+        char path[1024];
+        struct voice_spec spec = fixture_spec(multi);
+        struct voice voice;
+        struct byte_buffer file = {0}, our_file = {0};
+        snprintf(path, sizeof path, "%s/piper/%s", getenv("UT_TEST_DATA"), files[multi]);
+        byte_buffer_read_file(&file, path);
+        voice_build(&voice, &spec, 1);
+        voice_write_onnx(&voice, NULL, &our_file);
+        struct ut_weights *real = parse(&file), *ours = parse(&our_file);
+        const struct ut_onnx_graph *graph = ut_weights_onnx(real), *our_graph = ut_weights_onnx(ours);
+        check_initializers(real, ours);
+        assert_true(check_nodes(real, ours) >= (int)ut_weights_count(real));
+        assert_int_equal(graph->n_inputs, our_graph->n_inputs);
+        for (size_t i = 0; i < graph->n_inputs; i++) {
+            assert_string_equal(graph->inputs[i], our_graph->inputs[i]);
+        }
+        assert_int_equal(graph->opset, our_graph->opset);
+        ut_weights_close(real);
+        ut_weights_close(ours);
+        byte_buffer_free(&file);
+        byte_buffer_free(&our_file);
+        voice_free(&voice);
+    }
+}
+
+/* What was written is what is read, in each form. */
+static void values_survive(void **state) {
+    static const struct voice_export exports[] = {{.half = false}, {.float_data = true}, {.half = true}};
+    struct voice_spec spec = voice_spec_tiny();
+    struct voice voice;
+    voice_build(&voice, &spec, 1);
+    const struct voice_tensor *expected = voice_find(&voice, "dec.conv_pre.weight");
+    for (size_t i = 0; i < 2 * UT_COUNT(exports); i++) {
+        struct byte_buffer file = {0};
+        bool half = exports[i / 2].half;
+        if (i % 2 == 0) {
+            voice_write_onnx(&voice, &exports[i / 2], &file);
+        } else {
+            voice_write_safetensors(&voice, half, &file);
+        }
+        struct ut_weights *weights = parse(&file);
+        const struct ut_tensor *tensor = ut_weights_find(weights, expected->name);
+        assert_non_null(tensor);
+        assert_int_equal(ut_tensor_n_elements(tensor), expected->n);
+        float values[4 * 4 * 7];
+        assert_int_equal(expected->n, UT_COUNT(values));
+        assert_true(ut_tensor_to_f32(tensor, values));
+        for (size_t e = 0; e < expected->n; e++) {
+            float tolerance = half ? 0x1p-11f * fabsf(expected->data[e]) + 0x1p-25f : 0.0f;
+            assert_true(fabsf(values[e] - expected->data[e]) <= tolerance);
+        }
+        ut_weights_close(weights);
+        byte_buffer_free(&file);
+    }
+    voice_free(&voice);
+}
+
 static void tensors_do_not_depend_on_the_others(void **state) {
     struct voice_spec one = voice_spec_tiny(), many = voice_spec_tiny_multi();
     struct voice a, b, c;
@@ -153,6 +297,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shapes_of_every_quality),
         cmocka_unit_test(names_of_a_full_export),
+        cmocka_unit_test(graphs_of_real_exports),
+        cmocka_unit_test(values_survive),
         cmocka_unit_test(tensors_do_not_depend_on_the_others),
         cmocka_unit_test(half_precision),
         cmocka_unit_test(reshaping_keeps_what_fits),

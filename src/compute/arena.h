@@ -22,7 +22,7 @@ void ut_arena_init(struct ut_arena *arena, struct ut_mem *mem, enum ut_mem_owner
 void *ut_arena_alloc(struct ut_arena *arena, size_t count, size_t size);
 
 /* Forgets every allocation and keeps the memory, merged into one block when there were several (if
- * merging fails the blocks stay as they are). */
+ * merging fails the arena is empty and grows again when used). */
 void ut_arena_reset(struct ut_arena *arena);
 void ut_arena_free(struct ut_arena *arena); /* gives the memory back */
 

@@ -1,8 +1,11 @@
 /* Operations on whole activations: they split rows over the thread pool and call kernels. Results are
- * bit-identical for any number of threads. */
+ * bit-identical for any number of threads, because kernels compute each row by itself.
+ *
+ * Activations are channels-last: row = time step. "[T, C]" in comments means T rows of C channels. */
 #ifndef UT_COMPUTE_COMPUTE_H
 #define UT_COMPUTE_COMPUTE_H
 
+#include "base/error.h"
 #include "base/mem.h"
 #include "compute/arena.h"
 #include "compute/pool.h"
@@ -21,5 +24,64 @@ struct ut_layer {
     enum ut_dtype type;
     int n_out, n_in, n_taps;
 };
+
+/* Where a layer's weights lie in a tensor: element (o, k, c) at offset + o * out_step + k * tap_step +
+ * c * in_step. Steps may be negative (taps in reverse); the caller guarantees that all elements are
+ * inside the tensor. */
+struct ut_layer_source {
+    const struct ut_tensor *weight; /* f32, f16 or bf16 */
+    ptrdiff_t offset, out_step, tap_step, in_step;
+    const struct ut_tensor *bias; /* NULL: zeros */
+    size_t bias_offset;
+    bool negate; /* weights and bias: folds a subtraction into the layer */
+    int n_out, n_taps, n_in;
+};
+
+/* The source of an ordinary convolution weight [n_out, n_in, n_taps]. */
+struct ut_layer_source ut_layer_source_conv(const struct ut_tensor *weight,
+                                            const struct ut_tensor *bias);
+
+/* Packs in the storage type of the tensor. ERROR_FORMAT names the tensor when a value is not finite,
+ * ERROR_UNSUPPORTED when its type has no kernel. */
+UTTER_CHECKED utter_status ut_layer_pack(const struct ut_kernels *kernels, struct ut_arena *arena,
+                                         const struct ut_layer_source *source,
+                                         struct ut_layer *out, utter_error *err);
+
+/* All elements of a small tensor as f32 in `arena`, checked to be finite. */
+UTTER_CHECKED utter_status ut_tensor_load(struct ut_arena *arena, const struct ut_tensor *tensor,
+                                          float **out, utter_error *err);
+
+/* A convolution: `op` describes rows and addends (kernels.h); weights, bias (unless op->bias is set)
+ * and counts are taken from the layer. */
+void ut_conv(const struct ut_compute *compute, const struct ut_layer *layer, const struct ut_conv *op);
+
+void ut_depthwise(const struct ut_compute *compute, const struct ut_depthwise *op);
+
+/* y = layer norm of x + add (add may be NULL) over n_ch channels, all with row pitch n_ch. */
+struct ut_norm {
+    const float *gamma, *beta;
+    float eps;
+};
+void ut_layernorm(const struct ut_compute *compute, const struct ut_norm *norm, float *y,
+                  const float *x, const float *add, int n_rows, int n_ch);
+
+/* y = tanh(a) * sigmoid(b), a and b the halves of the rows of x [n_rows, 2 * n_ch]. */
+void ut_gate(const struct ut_compute *compute, float *y, const float *x, int n_rows, int n_ch);
+
+void ut_gelu(const struct ut_compute *compute, float *x, int n_rows, int n_ch);
+
+/* Multi-head self-attention with learned relative positions within +-window (Shaw et al.,
+ * arXiv:1803.02155), as in VITS: scores q k / sqrt(d) plus q rel_k / sqrt(d) in the band, softmax,
+ * then p v plus the band of p times rel_v. */
+struct ut_attention {
+    const float *q, *k, *v; /* [n_rows, n_heads * d], row pitch n_heads * d */
+    float *y;               /* the same shape; may be q */
+    int n_rows, n_heads, d;
+    int window;                          /* 0 and NULL tables: plain attention */
+    const struct ut_layer *rel_k, *rel_v; /* rel_k: d -> 2 * window + 1; rel_v: back */
+};
+/* Takes scratch from `arena`; false when there is no memory. */
+bool ut_attention(const struct ut_compute *compute, struct ut_arena *arena,
+                  const struct ut_attention *op);
 
 #endif

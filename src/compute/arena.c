@@ -1,0 +1,105 @@
+/* Bump allocation in a list of blocks; see arena.h. */
+#include "compute/arena.h"
+
+#include "base/checked.h"
+
+enum { FIRST_BLOCK = 64 << 10, LARGEST_STEP = 16 << 20, ALIGN = 64 };
+
+struct ut_arena_block {
+    struct ut_arena_block *next;
+    size_t capacity; /* bytes behind the header */
+    char pad[ALIGN - sizeof(void *) - sizeof(size_t)];
+};
+
+void ut_arena_init(struct ut_arena *arena, struct ut_mem *mem, enum ut_mem_owner owner) {
+    *arena = (struct ut_arena){.mem = mem, .owner = owner};
+}
+
+static struct ut_arena_block *new_block(struct ut_arena *arena, size_t capacity) {
+    struct ut_arena_block *block = NULL;
+    size_t total;
+    if (ut_add_size(capacity, sizeof *block, &total)) {
+        block = ut_mem_alloc(arena->mem, arena->owner, total);
+    }
+    if (block) {
+        block->next = NULL;
+        block->capacity = capacity;
+    }
+    return block;
+}
+
+/* The next block that holds n bytes: one left by a reset, or a new one, each as large as all before
+ * it together so that there are few. */
+static bool advance(struct ut_arena *arena, size_t n) {
+    struct ut_arena_block *last = arena->current;
+    while (last && last->next) {
+        if (last->next->capacity >= n) {
+            arena->current = last->next;
+            arena->used = 0;
+            return true;
+        }
+        last = last->next;
+    }
+    size_t total = 0;
+    for (struct ut_arena_block *b = arena->first; b; b = b->next) {
+        total += b->capacity;
+    }
+    size_t step = UT_MIN(UT_MAX(total, FIRST_BLOCK), LARGEST_STEP);
+    struct ut_arena_block *block = new_block(arena, UT_MAX(n, step));
+    if (!block) {
+        return false;
+    }
+    if (last) {
+        last->next = block;
+    } else {
+        arena->first = block;
+    }
+    arena->current = block;
+    arena->used = 0;
+    return true;
+}
+
+void *ut_arena_alloc(struct ut_arena *arena, size_t count, size_t size) {
+    size_t n;
+    if (!ut_mul_size(count, size, &n) || !ut_add_size(n, ALIGN - 1, &n)) {
+        arena->failed = true;
+        return NULL;
+    }
+    n &= ~(size_t)(ALIGN - 1);
+    bool fits = arena->current && n <= arena->current->capacity - arena->used;
+    if (!fits && !advance(arena, n)) {
+        arena->failed = true;
+        return NULL;
+    }
+    char *block = (char *)(arena->current + 1) + arena->used;
+    arena->used += n;
+    return block;
+}
+
+static void free_blocks(struct ut_arena *arena, struct ut_arena_block *block) {
+    while (block) {
+        struct ut_arena_block *next = block->next;
+        ut_mem_free(arena->mem, block);
+        block = next;
+    }
+}
+
+void ut_arena_reset(struct ut_arena *arena) {
+    if (arena->first && arena->first->next) {
+        size_t total = 0;
+        for (struct ut_arena_block *b = arena->first; b; b = b->next) {
+            total += b->capacity;
+        }
+        /* The old blocks go first: an arena must never need twice its size. */
+        free_blocks(arena, arena->first);
+        arena->first = new_block(arena, total);
+    }
+    arena->current = arena->first;
+    arena->used = 0;
+    arena->failed = false;
+}
+
+void ut_arena_free(struct ut_arena *arena) {
+    free_blocks(arena, arena->first);
+    ut_arena_init(arena, arena->mem, arena->owner);
+}

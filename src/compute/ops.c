@@ -1,0 +1,108 @@
+/* Splitting operations over threads by rows. */
+#include "base/checked.h"
+#include "compute/compute.h"
+
+/* A multiple of the row tiles of every level's convolution, so that few tiles are cut. */
+enum { CONV_GRAIN = 24, ROW_GRAIN = 16 };
+
+struct conv_job {
+    const struct ut_conv *op;
+    void (*kernel)(const struct ut_conv *op);
+};
+
+static void conv_rows(void *user, int begin, int end) {
+    const struct conv_job *job = user;
+    struct ut_conv part = *job->op;
+    part.x += begin * part.x_row;
+    part.add = part.add ? part.add + begin * part.add_row : NULL;
+    part.add2 = part.add2 ? part.add2 + begin * part.add2_row : NULL;
+    part.y = part.y ? part.y + begin * part.y_row : NULL;
+    part.y_act = part.y_act ? part.y_act + begin * part.y_act_row : NULL;
+    part.n_rows = end - begin;
+    job->kernel(&part);
+}
+
+void ut_conv(const struct ut_compute *compute, const struct ut_layer *layer, const struct ut_conv *op) {
+    struct ut_conv whole = *op;
+    whole.w = layer->panels;
+    whole.bias = op->bias ? op->bias : layer->bias;
+    whole.n_taps = layer->n_taps;
+    whole.n_in = layer->n_in;
+    whole.n_out = layer->n_out;
+    const struct ut_kernels *kernels = compute->kernels;
+    struct conv_job job = {
+        &whole, layer->type == UT_F16    ? kernels->conv_f16
+                : layer->type == UT_BF16 ? kernels->conv_bf16
+                                         : kernels->conv_f32};
+    ut_pool_run(compute->pool, op->n_rows, CONV_GRAIN, conv_rows, &job);
+}
+
+struct depthwise_job {
+    const struct ut_depthwise *op;
+    const struct ut_kernels *kernels;
+};
+
+static void depthwise_rows(void *user, int begin, int end) {
+    const struct depthwise_job *job = user;
+    struct ut_depthwise part = *job->op;
+    part.x += begin * part.x_row;
+    part.y += begin * part.y_row;
+    part.n_rows = end - begin;
+    job->kernels->depthwise_f32(&part);
+}
+
+void ut_depthwise(const struct ut_compute *compute, const struct ut_depthwise *op) {
+    struct depthwise_job job = {op, compute->kernels};
+    ut_pool_run(compute->pool, op->n_rows, ROW_GRAIN, depthwise_rows, &job);
+}
+
+struct norm_job {
+    const struct ut_kernels *kernels;
+    const struct ut_norm *norm;
+    float *y;
+    const float *x, *add;
+    int n_ch;
+};
+
+static void norm_rows(void *user, int begin, int end) {
+    const struct norm_job *j = user;
+    ptrdiff_t at = (ptrdiff_t)begin * j->n_ch;
+    j->kernels->layernorm_f32(j->y + at, j->n_ch, j->x + at, j->n_ch, j->add ? j->add + at : NULL, j->n_ch,
+                              j->norm->gamma, j->norm->beta, j->norm->eps, end - begin, j->n_ch);
+}
+
+void ut_layernorm(const struct ut_compute *compute, const struct ut_norm *norm, float *y,
+                  const float *x, const float *add, int n_rows, int n_ch) {
+    struct norm_job job = {compute->kernels, norm, y, x, add, n_ch};
+    ut_pool_run(compute->pool, n_rows, ROW_GRAIN, norm_rows, &job);
+}
+
+struct map_job {
+    const struct ut_kernels *kernels;
+    float *y;
+    const float *x;
+    int n_ch;
+};
+
+static void gate_rows(void *user, int begin, int end) {
+    const struct map_job *j = user;
+    const float *x = j->x + (ptrdiff_t)begin * 2 * j->n_ch;
+    j->kernels->gate_f32(j->y + (ptrdiff_t)begin * j->n_ch, j->n_ch, x, 2 * j->n_ch, x + j->n_ch,
+                         2 * j->n_ch, end - begin, j->n_ch);
+}
+
+void ut_gate(const struct ut_compute *compute, float *y, const float *x, int n_rows, int n_ch) {
+    struct map_job job = {compute->kernels, y, x, n_ch};
+    ut_pool_run(compute->pool, n_rows, ROW_GRAIN, gate_rows, &job);
+}
+
+static void gelu_rows(void *user, int begin, int end) {
+    const struct map_job *j = user;
+    ptrdiff_t at = (ptrdiff_t)begin * j->n_ch;
+    j->kernels->gelu_f32(j->y + at, j->x + at, (size_t)(end - begin) * (size_t)j->n_ch);
+}
+
+void ut_gelu(const struct ut_compute *compute, float *x, int n_rows, int n_ch) {
+    struct map_job job = {compute->kernels, x, x, n_ch};
+    ut_pool_run(compute->pool, n_rows, ROW_GRAIN, gelu_rows, &job);
+}

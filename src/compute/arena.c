@@ -76,6 +76,15 @@ void *ut_arena_alloc(struct ut_arena *arena, size_t count, size_t size) {
     return block;
 }
 
+struct ut_arena_mark ut_arena_mark(const struct ut_arena *arena) {
+    return (struct ut_arena_mark){arena->current, arena->used};
+}
+
+void ut_arena_rewind(struct ut_arena *arena, struct ut_arena_mark mark) {
+    arena->current = mark.block ? mark.block : arena->first;
+    arena->used = mark.block ? mark.used : 0;
+}
+
 static void free_blocks(struct ut_arena *arena, struct ut_arena_block *block) {
     while (block) {
         struct ut_arena_block *next = block->next;

@@ -21,6 +21,14 @@ void ut_arena_init(struct ut_arena *arena, struct ut_mem *mem, enum ut_mem_owner
  * `failed` is set, so that a group of allocations can be checked once. */
 void *ut_arena_alloc(struct ut_arena *arena, size_t count, size_t size);
 
+/* A place to go back to: rewinding frees everything allocated after the mark, keeping the memory. */
+struct ut_arena_mark {
+    struct ut_arena_block *block;
+    size_t used;
+};
+struct ut_arena_mark ut_arena_mark(const struct ut_arena *arena);
+void ut_arena_rewind(struct ut_arena *arena, struct ut_arena_mark mark);
+
 /* Forgets every allocation and keeps the memory, merged into one block when there were several (if
  * merging fails the arena is empty and grows again when used). */
 void ut_arena_reset(struct ut_arena *arena);

@@ -70,6 +70,11 @@ void ut_gate(const struct ut_compute *compute, float *y, const float *x, int n_r
 
 void ut_gelu(const struct ut_compute *compute, float *x, int n_rows, int n_ch);
 
+/* y[t] = tanh(sum_i x[t * x_row + i] * w[i]) and, where `linear` is not NULL, the sum itself: the last
+ * convolution of a vocoder, whose n = taps * channels inputs lie next to each other. */
+void ut_conv_tanh(const struct ut_compute *compute, float *y, float *linear, const float *x,
+                  ptrdiff_t x_row, const float *w, int n, int n_rows);
+
 /* Multi-head self-attention with learned relative positions within +-window (Shaw et al.,
  * arXiv:1803.02155), as in VITS: scores q k / sqrt(d) plus q rel_k / sqrt(d) in the band, softmax,
  * then p v plus the band of p times rel_v. */

@@ -106,3 +106,24 @@ void ut_gelu(const struct ut_compute *compute, float *x, int n_rows, int n_ch) {
     struct map_job job = {compute->kernels, x, x, n_ch};
     ut_pool_run(compute->pool, n_rows, ROW_GRAIN, gelu_rows, &job);
 }
+
+struct tanh_job {
+    const struct ut_kernels *kernels;
+    float *y, *linear;
+    const float *x, *w;
+    ptrdiff_t x_row;
+    int n;
+};
+
+static void tanh_rows(void *user, int begin, int end) {
+    const struct tanh_job *j = user;
+    float *sum = j->linear ? j->linear : j->y;
+    j->kernels->dot_rows_f32(sum + begin, j->x + begin * j->x_row, j->x_row, j->w, 0, j->n, end - begin);
+    j->kernels->tanh_f32(j->y + begin, sum + begin, (size_t)(end - begin));
+}
+
+void ut_conv_tanh(const struct ut_compute *compute, float *y, float *linear, const float *x,
+                  ptrdiff_t x_row, const float *w, int n, int n_rows) {
+    struct tanh_job job = {compute->kernels, y, linear, x, w, x_row, n};
+    ut_pool_run(compute->pool, n_rows, ROW_GRAIN, tanh_rows, &job);
+}

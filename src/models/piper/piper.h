@@ -39,10 +39,14 @@ UTTER_CHECKED utter_status ut_piper_session_create(const struct ut_piper *model,
                                                    struct ut_piper_session **out, utter_error *err);
 void ut_piper_session_destroy(struct ut_piper_session *session);
 
-/* Sees every named stage of a run; data is [n_rows time][n_ch channels] with the given row pitch.
- * A golden file holds the transpose. */
-typedef void (*ut_piper_observer)(void *user, const char *stage, const float *data, ptrdiff_t row,
-                                  int n_rows, int n_ch);
+/* Sees every named stage of a run, in one call or tile by tile: rows first .. first + n_rows - 1 of
+ * `total` time steps, n_ch channels each, `row` floats apart. A golden file holds the transpose. */
+struct ut_piper_view {
+    const float *data;
+    ptrdiff_t row;
+    int first, n_rows, total, n_ch;
+};
+typedef void (*ut_piper_observer)(void *user, const char *stage, const struct ut_piper_view *view);
 
 struct ut_piper_request {
     const int32_t *ids;  /* ids outside the vocabulary are skipped with a warning */

@@ -1,0 +1,61 @@
+/* What the forward files share: padded buffers, layers on a session's pool, observation. */
+#include <string.h>
+
+#include "base/checked.h"
+#include "models/piper/piper_model.h"
+
+void ut_piper_observe(const struct ut_piper_session *s, const char *stage, const float *data,
+                      ptrdiff_t row, int n_rows, int n_ch) {
+    if (s->request->observer) {
+        struct ut_piper_view view = {data, row, 0, n_rows, n_rows, n_ch};
+        s->request->observer(s->request->observer_user, stage, &view);
+    }
+}
+
+float *ut_piper_padded(struct ut_arena *arena, int n_rows, int n_ch, int before, int behind) {
+    float *data = ut_arena_alloc(arena, (size_t)(n_rows + before + behind) * (size_t)n_ch, sizeof *data);
+    if (!data) {
+        return NULL;
+    }
+    float *row0 = data + (ptrdiff_t)before * n_ch;
+    memset(data, 0, (size_t)before * (size_t)n_ch * sizeof *data);
+    memset(row0 + (ptrdiff_t)n_rows * n_ch, 0, (size_t)behind * (size_t)n_ch * sizeof *data);
+    return row0;
+}
+
+void ut_piper_conv(const struct ut_piper_session *s, const struct piper_conv *conv, const float *x,
+                   struct ut_conv op) {
+    int n_in = conv->layer.n_in;
+    op.x = x - (ptrdiff_t)conv->pad * n_in;
+    op.x_row = n_in;
+    op.x_tap = (ptrdiff_t)conv->dilation * n_in;
+    op.scale = op.scale != 0 ? op.scale : 1;
+    op.y_row = op.y_act_row = op.add_row = op.add2_row = conv->layer.n_out;
+    ut_conv(&s->model->compute, &conv->layer, &op);
+}
+
+void ut_piper_linear(const struct ut_piper_session *s, const struct ut_layer *layer, const float *x,
+                     float *y, int n_rows) {
+    struct ut_conv op = {.x = x, .x_row = layer->n_in, .scale = 1, .y = y, .y_row = layer->n_out,
+                         .n_rows = n_rows};
+    ut_conv(&s->model->compute, layer, &op);
+}
+
+const float *ut_piper_conditioned(struct ut_piper_session *s, const struct ut_layer *layer,
+                                  const struct ut_layer *cond, int cond_offset) {
+    if (!s->g) {
+        return layer->bias;
+    }
+    int panel = s->model->compute.kernels->panel, n_padded = (layer->n_out + panel - 1) / panel * panel;
+    float *bias = ut_arena_alloc(&s->arena, (size_t)n_padded, sizeof *bias);
+    float *all = ut_arena_alloc(&s->arena, (size_t)cond->n_out, sizeof *all);
+    if (!bias || !all) {
+        return NULL;
+    }
+    ut_piper_linear(s, cond, s->g, all, 1);
+    memset(bias, 0, (size_t)n_padded * sizeof *bias);
+    for (int o = 0; o < layer->n_out; o++) {
+        bias[o] = layer->bias[o] + all[cond_offset + o];
+    }
+    return bias;
+}

@@ -1,0 +1,649 @@
+/* Binding a voice's tensors to the model: every shape is checked against the sizes that the first
+ * tensors fix, then weights are packed for the processor level. Reads like the checkpoint. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "models/piper/piper_model.h"
+#include "models/piper/tensor_map.h"
+
+enum { MAX_CHANNELS = 8192, MAX_TAPS = 64, MAX_VOCAB = 65536, MAX_SPEAKERS = 65536, NAME_SIZE = 160 };
+
+/* Errors stick: after the first every bind does nothing, so that the binding code needs no checks. */
+struct loader {
+    struct ut_piper *model;
+    const struct ut_weights *weights;
+    struct ut_piper_map map;
+    utter_error *err;
+    utter_status status;
+};
+
+__attribute__((format(printf, 2, 3))) static void fail(struct loader *l, const char *format, ...) {
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (l->status == UTTER_OK) {
+        l->status = ut_fail(l->err, UTTER_ERROR_FORMAT, "%s", text);
+    }
+}
+
+static void keep(struct loader *l, utter_status status) {
+    l->status = l->status ? l->status : status;
+}
+
+static bool has(const struct loader *l, const char *module) {
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, "%s.weight", module);
+    return ut_piper_map_find(&l->map, name) != NULL;
+}
+
+/* The tensor `name` with n_dims dimensions; a wanted size of 0 allows any within MAX_CHANNELS. NULL
+ * after an error. */
+static const struct ut_tensor *bind(struct loader *l, const char *name, int n_dims, const uint64_t *want) {
+    if (l->status) {
+        return NULL;
+    }
+    const struct ut_tensor *tensor = ut_piper_map_use(&l->map, name);
+    if (!tensor) {
+        fail(l, "the voice has no tensor %s: it is not a Piper voice, or damaged", name);
+        return NULL;
+    }
+    bool match = tensor->n_dims == n_dims;
+    for (int i = 0; match && i < n_dims; i++) {
+        match = want[i] ? tensor->dims[i] == want[i] : tensor->dims[i] >= 1 && tensor->dims[i] <= MAX_VOCAB;
+    }
+    if (!match) {
+        char expected[64] = "", found[96] = "";
+        for (int i = 0; i < n_dims; i++) {
+            snprintf(expected + strlen(expected), sizeof expected - strlen(expected), " %.0f", (double)want[i]);
+        }
+        for (int i = 0; i < tensor->n_dims; i++) {
+            snprintf(found + strlen(found), sizeof found - strlen(found), " %.0f", (double)tensor->dims[i]);
+        }
+        fail(l, "tensor %s has shape [%s ], expected [%s ] (0: any)", name, found, expected);
+        return NULL;
+    }
+    return tensor;
+}
+
+static const struct ut_tensor *bind_vector(struct loader *l, const char *module, const char *leaf, int n) {
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, "%s.%s", module, leaf);
+    return bind(l, name, 1, (uint64_t[]){(uint64_t)n});
+}
+
+/* The weight of a convolution, [n_out, n_in, n_taps], 0: any. */
+static const struct ut_tensor *bind_weight(struct loader *l, const char *module, int n_out, int n_in, int n_taps) {
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, "%s.weight", module);
+    const struct ut_tensor *weight =
+        bind(l, name, 3, (uint64_t[]){(uint64_t)n_out, (uint64_t)n_in, (uint64_t)n_taps});
+    if (weight && (weight->dims[0] > MAX_CHANNELS || weight->dims[1] > MAX_CHANNELS || weight->dims[2] > MAX_TAPS)) {
+        fail(l, "tensor %s is too large for a Piper voice", name);
+        return NULL;
+    }
+    return weight;
+}
+
+static void pack(struct loader *l, const struct ut_layer_source *source, struct ut_layer *out) {
+    if (l->status == UTTER_OK) {
+        keep(l, ut_layer_pack(l->model->compute.kernels, &l->model->weights, source, out, l->err));
+    }
+}
+
+static void release(struct loader *l, const struct ut_tensor *tensor) {
+    if (tensor) {
+        ut_weights_release(l->weights, tensor);
+    }
+}
+
+/* A 1x1 convolution. */
+static void load_linear(struct loader *l, struct ut_layer *out, int n_out, int n_in, const char *module) {
+    const struct ut_tensor *weight = bind_weight(l, module, n_out, n_in, 1);
+    const struct ut_tensor *bias = bind_vector(l, module, "bias", n_out);
+    if (bias) {
+        struct ut_layer_source source = ut_layer_source_conv(weight, bias);
+        pack(l, &source, out);
+        release(l, weight);
+    }
+}
+
+/* A 1x1 convolution whose outputs are two things of n_out channels each. */
+static void load_linear_split(struct loader *l, struct ut_layer *first, struct ut_layer *second, int n_out, int n_in,
+                              const char *module) {
+    const struct ut_tensor *weight = bind_weight(l, module, 2 * n_out, n_in, 1);
+    const struct ut_tensor *bias = bind_vector(l, module, "bias", 2 * n_out);
+    if (bias) {
+        struct ut_layer_source source = ut_layer_source_conv(weight, bias);
+        source.n_out = n_out;
+        pack(l, &source, first);
+        source.offset = (ptrdiff_t)n_out * source.out_step;
+        source.bias_offset = (size_t)n_out;
+        pack(l, &source, second);
+        release(l, weight);
+    }
+}
+
+/* A convolution with "same" padding; odd kernels only, as everywhere in Piper. */
+static void load_conv(struct loader *l, struct piper_conv *out, int n_out, int n_in, const char *module) {
+    const struct ut_tensor *weight = bind_weight(l, module, n_out, n_in, 0);
+    const struct ut_tensor *bias = bind_vector(l, module, "bias", n_out);
+    if (!bias) {
+        return;
+    }
+    const struct ut_piper_geometry *geometry = ut_piper_map_geometry(&l->map, module);
+    int taps = (int)weight->dims[2];
+    out->dilation = geometry->dilation;
+    out->pad = geometry->dilation * (taps - 1) / 2;
+    if (taps % 2 == 0 || geometry->stride != 1 || out->pad > 1024 || (geometry->pad >= 0 && geometry->pad != out->pad)) {
+        fail(l, "convolution %s (kernel %d, dilation %d, stride %d, pad %d) does not keep the length", module, taps,
+             geometry->dilation, geometry->stride, geometry->pad);
+        return;
+    }
+    struct ut_layer_source source = ut_layer_source_conv(weight, bias);
+    pack(l, &source, &out->layer);
+    release(l, weight);
+}
+
+static float *load_values(struct loader *l, const struct ut_tensor *tensor) {
+    float *values = NULL;
+    if (tensor && l->status == UTTER_OK) {
+        keep(l, ut_tensor_load(&l->model->weights, tensor, &values, l->err));
+    }
+    return values;
+}
+
+static void load_norm(struct loader *l, struct ut_norm *out, int n, const char *module) {
+    *out = (struct ut_norm){load_values(l, bind_vector(l, module, "gamma", n)),
+                            load_values(l, bind_vector(l, module, "beta", n)), 1e-5f};
+}
+
+/* Formats a module name; the buffer must be used before the next call with it. */
+__attribute__((format(printf, 2, 3))) static const char *name_of(char buffer[NAME_SIZE], const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(buffer, NAME_SIZE, format, args);
+    va_end(args);
+    return buffer;
+}
+
+/* rel_k maps d -> 2w+1, rel_v maps 2w+1 -> d; both come from a table [1, 2w+1, d]. */
+static void load_relative(struct loader *l, struct piper_encoder_layer *layer, int index) {
+    char name[NAME_SIZE];
+    uint64_t d = (uint64_t)(l->model->info.n_hidden / l->model->info.n_heads);
+    uint64_t n = 2 * (uint64_t)l->model->window + 1;
+    const char *format = "enc_p.encoder.attn_layers.%d.emb_rel_%c";
+    const struct ut_tensor *k = bind(l, name_of(name, format, index, 'k'), 3, (uint64_t[]){1, n, d});
+    const struct ut_tensor *v = bind(l, name_of(name, format, index, 'v'), 3, (uint64_t[]){1, n, d});
+    if (v) {
+        struct ut_layer_source key = {.weight = k, .out_step = (ptrdiff_t)d, .in_step = 1, .n_out = (int)n,
+                                      .n_taps = 1, .n_in = (int)d};
+        struct ut_layer_source value = {.weight = v, .out_step = 1, .in_step = (ptrdiff_t)d, .n_out = (int)d,
+                                        .n_taps = 1, .n_in = (int)n};
+        pack(l, &key, &layer->rel_k);
+        pack(l, &value, &layer->rel_v);
+    }
+}
+
+static void load_encoder_layer(struct loader *l, int i) {
+    struct piper_encoder_layer *layer = &l->model->layers[i];
+    int hidden = l->model->info.n_hidden;
+    char name[NAME_SIZE];
+    struct ut_layer *attention[] = {&layer->conv_q, &layer->conv_k, &layer->conv_v, &layer->conv_o};
+    for (int j = 0; j < 4; j++) {
+        load_linear(l, attention[j], hidden, hidden, name_of(name, "enc_p.encoder.attn_layers.%d.conv_%c", i, "qkvo"[j]));
+    }
+    load_relative(l, layer, i);
+    load_norm(l, &layer->norm_1, hidden, name_of(name, "enc_p.encoder.norm_layers_1.%d", i));
+    name_of(name, "enc_p.encoder.ffn_layers.%d.conv_1", i);
+    const struct ut_tensor *ffn = bind_weight(l, name, 0, hidden, 0);
+    int filter = ffn ? (int)ffn->dims[0] : 0;
+    load_conv(l, &layer->ffn_1, filter, hidden, name);
+    load_conv(l, &layer->ffn_2, hidden, filter, name_of(name, "enc_p.encoder.ffn_layers.%d.conv_2", i));
+    load_norm(l, &layer->norm_2, hidden, name_of(name, "enc_p.encoder.norm_layers_2.%d", i));
+}
+
+static void load_encoder(struct loader *l) {
+    struct ut_piper *model = l->model;
+    const struct ut_tensor *emb = bind(l, "enc_p.emb.weight", 2, (uint64_t[]){0, 0});
+    const struct ut_tensor *rel = bind(l, "enc_p.encoder.attn_layers.0.emb_rel_k", 3, (uint64_t[]){1, 0, 0});
+    const struct ut_tensor *proj = bind_weight(l, "enc_p.proj", 0, 0, 1);
+    if (!proj) {
+        return;
+    }
+    model->info.n_vocab = (int32_t)emb->dims[0];
+    model->info.n_hidden = (int32_t)emb->dims[1];
+    model->info.weight_type = proj->type;
+    model->info.n_inter = (int32_t)(proj->dims[0] / 2);
+    model->window = (int)(rel->dims[1] / 2);
+    int d = (int)rel->dims[2], hidden = model->info.n_hidden, inter = model->info.n_inter;
+    if (hidden > MAX_CHANNELS || hidden % d || proj->dims[0] % 4 || rel->dims[1] % 2 == 0 || model->window > 64) {
+        fail(l, "sizes do not fit: hidden %d, head width %d, %d prior channels, window %d", hidden, d, inter,
+             model->window);
+        return;
+    }
+    model->info.n_heads = hidden / d;
+    model->emb = load_values(l, emb);
+    for (size_t i = 0; model->emb && i < (size_t)model->info.n_vocab * (size_t)hidden; i++) {
+        model->emb[i] *= sqrtf((float)hidden);
+    }
+    char name[NAME_SIZE];
+    while (has(l, name_of(name, "enc_p.encoder.attn_layers.%d.conv_q", model->info.n_layers))) {
+        if (model->info.n_layers == PIPER_MAX_LAYERS) {
+            fail(l, "the text encoder has more than %d layers", PIPER_MAX_LAYERS);
+            return;
+        }
+        load_encoder_layer(l, model->info.n_layers++);
+    }
+    load_linear_split(l, &model->proj_m, &model->proj_logs, inter, hidden, "enc_p.proj");
+}
+
+static void load_speakers(struct loader *l) {
+    struct ut_piper *model = l->model;
+    int n = model->config.n_speakers;
+    if (l->map.multi_speaker != (n > 1)) {
+        fail(l, "the configuration says %d speakers, the model has %s: the .json belongs to another voice", n,
+             l->map.multi_speaker ? "several" : "one");
+        return;
+    }
+    model->info.n_speakers = n;
+    if (n == 1) {
+        return;
+    }
+    const struct ut_tensor *emb_g = bind(l, "emb_g.weight", 2, (uint64_t[]){(uint64_t)n, 0});
+    if (emb_g && emb_g->dims[1] > MAX_CHANNELS) {
+        fail(l, "tensor emb_g.weight is too large for a Piper voice");
+    }
+    model->emb_g = load_values(l, emb_g);
+    model->n_speaker_channels = emb_g ? (int)emb_g->dims[1] : 0;
+}
+
+static void load_cond(struct loader *l, struct ut_layer *out, int n_out, const char *module) {
+    if (l->model->n_speaker_channels) {
+        load_linear(l, out, n_out, l->model->n_speaker_channels, module);
+    }
+}
+
+static void load_dds_layer(struct loader *l, struct piper_dds *out, int i, int n_ch, const char *prefix) {
+    char name[NAME_SIZE];
+    name_of(name, "%s.convs_sep.%d", prefix, i);
+    const struct ut_tensor *sep = bind_weight(l, name, n_ch, 1, out->n_taps);
+    float *w = load_values(l, sep), *b = load_values(l, bind_vector(l, name, "bias", n_ch));
+    if (!b) {
+        return;
+    }
+    const struct ut_piper_geometry *geometry = ut_piper_map_geometry(&l->map, name);
+    out->n_taps = (int)sep->dims[2];
+    out->layers[i].dilation = geometry->dilation;
+    out->layers[i].sep_b = b;
+    out->layers[i].sep_w = ut_arena_alloc(&l->model->weights, (size_t)(out->n_taps * n_ch), sizeof(float));
+    if (!out->layers[i].sep_w) {
+        keep(l, ut_fail_memory(l->err, (size_t)(out->n_taps * n_ch) * sizeof(float)));
+        return;
+    }
+    if (out->n_taps % 2 == 0 || geometry->dilation > 256) {
+        fail(l, "convolution %s has kernel %d and dilation %d: not a Piper voice", name, out->n_taps, geometry->dilation);
+        return;
+    }
+    for (int c = 0; c < n_ch; c++) {
+        for (int k = 0; k < out->n_taps; k++) {
+            out->layers[i].sep_w[k * n_ch + c] = w[c * out->n_taps + k];
+        }
+    }
+    load_linear(l, &out->layers[i].conv_1x1, n_ch, n_ch, name_of(name, "%s.convs_1x1.%d", prefix, i));
+    load_norm(l, &out->layers[i].norm_1, n_ch, name_of(name, "%s.norms_1.%d", prefix, i));
+    load_norm(l, &out->layers[i].norm_2, n_ch, name_of(name, "%s.norms_2.%d", prefix, i));
+}
+
+static void load_dds(struct loader *l, struct piper_dds *out, int n_ch, const char *prefix) {
+    char name[NAME_SIZE];
+    while (out->n_layers < (int)UT_COUNT(out->layers) &&
+           has(l, name_of(name, "%s.convs_sep.%d", prefix, out->n_layers))) {
+        load_dds_layer(l, out, out->n_layers, n_ch, prefix);
+        out->n_layers++;
+    }
+    if (out->n_layers == 0) {
+        fail(l, "the voice has no tensor %s.convs_sep.0.weight", prefix);
+    }
+}
+
+static void load_affine(struct loader *l, struct piper_sdp *sdp) {
+    float *m = load_values(l, bind(l, "dp.flows.0.m", 2, (uint64_t[]){2, 1}));
+    float *logs = load_values(l, bind(l, "dp.flows.0.logs", 2, (uint64_t[]){2, 1}));
+    for (int i = 0; logs && m && i < 2; i++) {
+        sdp->affine_m[i] = m[i];
+        sdp->affine_scale[i] = l->map.affine == UT_PIPER_AFFINE_SCALE          ? logs[i]
+                               : l->map.affine == UT_PIPER_AFFINE_NEGATED_LOGS ? expf(logs[i])
+                                                                               : expf(-logs[i]);
+    }
+}
+
+/* Flows 3, 5, 7, ... (flow 1 is never run in the inverse direction, even ones are flips). */
+static void load_sdp(struct loader *l, struct piper_sdp *sdp) {
+    int hidden = l->model->info.n_hidden;
+    char name[NAME_SIZE], prefix[NAME_SIZE];
+    load_linear(l, &sdp->pre, hidden, hidden, "dp.pre");
+    load_linear(l, &sdp->proj, hidden, hidden, "dp.proj");
+    load_cond(l, &sdp->cond, hidden, "dp.cond");
+    load_dds(l, &sdp->convs, hidden, "dp.convs");
+    load_affine(l, sdp);
+    while (sdp->n_flows < PIPER_MAX_FLOWS && has(l, name_of(name, "dp.flows.%d.pre", 3 + 2 * sdp->n_flows))) {
+        int index = 3 + 2 * sdp->n_flows;
+        struct piper_spline_flow *flow = &sdp->flows[sdp->n_flows++];
+        load_linear(l, &flow->pre, hidden, 1, name);
+        name_of(prefix, "dp.flows.%d.convs", index);
+        load_dds(l, &flow->convs, hidden, prefix);
+        load_linear(l, &flow->proj, 3 * PIPER_SPLINE_BINS - 1, hidden, name_of(name, "dp.flows.%d.proj", index));
+    }
+    if (sdp->n_flows == 0) {
+        fail(l, "the voice has no tensor dp.flows.3.pre.weight");
+    }
+}
+
+static void load_ddp(struct loader *l, struct piper_ddp *ddp) {
+    int hidden = l->model->info.n_hidden;
+    const struct ut_tensor *bias = bind(l, "dp.conv_1.bias", 1, (uint64_t[]){0});
+    int filter = bias ? (int)bias->dims[0] : 0;
+    load_cond(l, &ddp->cond, hidden, "dp.cond");
+    load_conv(l, &ddp->conv_1, filter, hidden, "dp.conv_1");
+    load_norm(l, &ddp->norm_1, filter, "dp.norm_1");
+    load_conv(l, &ddp->conv_2, filter, filter, "dp.conv_2");
+    load_norm(l, &ddp->norm_2, filter, "dp.norm_2");
+    load_linear(l, &ddp->proj, 1, filter, "dp.proj");
+}
+
+static void *new_part(struct loader *l, size_t count, size_t size) {
+    void *part = l->status ? NULL : ut_arena_alloc(&l->model->weights, count, size);
+    if (part) {
+        memset(part, 0, count * size);
+    } else {
+        keep(l, ut_fail_memory(l->err, count * size));
+    }
+    return part;
+}
+
+static void load_durations(struct loader *l) {
+    l->model->info.stochastic_durations = has(l, "dp.pre");
+    if (l->model->info.stochastic_durations) {
+        l->model->sdp = new_part(l, 1, sizeof *l->model->sdp);
+        if (l->model->sdp) {
+            load_sdp(l, l->model->sdp);
+        }
+    } else {
+        l->model->ddp = new_part(l, 1, sizeof *l->model->ddp);
+        if (l->model->ddp) {
+            load_ddp(l, l->model->ddp);
+        }
+    }
+}
+
+static void load_coupling(struct loader *l, struct piper_coupling *out, int index) {
+    int hidden = l->model->info.n_hidden, half = l->model->info.n_inter / 2;
+    char name[NAME_SIZE];
+    load_linear(l, &out->pre, hidden, half, name_of(name, "flow.flows.%d.pre", index));
+    const struct ut_tensor *weight = bind_weight(l, name_of(name, "flow.flows.%d.post", index), half, hidden, 1);
+    const struct ut_tensor *bias = bind_vector(l, name, "bias", half);
+    if (bias) {
+        struct ut_layer_source post = ut_layer_source_conv(weight, bias);
+        post.negate = true;
+        pack(l, &post, &out->post);
+    }
+    while (has(l, name_of(name, "flow.flows.%d.enc.in_layers.%d", index, out->n_layers))) {
+        if (out->n_layers == PIPER_MAX_WN) {
+            fail(l, "flow.flows.%d has more than %d layers", index, PIPER_MAX_WN);
+            return;
+        }
+        load_conv(l, &out->layers[out->n_layers++].in, 2 * hidden, hidden, name);
+    }
+    for (int i = 0; i < out->n_layers; i++) {
+        name_of(name, "flow.flows.%d.enc.res_skip_layers.%d", index, i);
+        if (i == out->n_layers - 1) {
+            load_linear(l, &out->layers[i].skip, hidden, hidden, name);
+        } else {
+            load_linear_split(l, &out->layers[i].res, &out->layers[i].skip, hidden, hidden, name);
+        }
+    }
+    if (out->n_layers == 0) {
+        fail(l, "the voice has no tensor flow.flows.%d.enc.in_layers.0.weight", index);
+    }
+    load_cond(l, &out->cond, 2 * hidden * out->n_layers, name_of(name, "flow.flows.%d.enc.cond_layer", index));
+}
+
+static void load_flow(struct loader *l) {
+    struct ut_piper *model = l->model;
+    char name[NAME_SIZE];
+    model->couplings = new_part(l, PIPER_MAX_FLOWS, sizeof *model->couplings);
+    while (model->couplings && has(l, name_of(name, "flow.flows.%d.pre", 2 * model->n_couplings))) {
+        if (model->n_couplings == PIPER_MAX_FLOWS) {
+            fail(l, "the flow has more than %d steps", PIPER_MAX_FLOWS);
+            return;
+        }
+        load_coupling(l, &model->couplings[model->n_couplings], 2 * model->n_couplings);
+        model->n_couplings++;
+    }
+    if (model->n_couplings == 0) {
+        fail(l, "the voice has no tensor flow.flows.0.pre.weight");
+    }
+}
+
+/* A transposed convolution [n_in, n_out, kernel] with stride `rate` as `rate` phases. Output row
+ * m * rate + r takes tap k0 + j * rate (j = 0, 1, ...) from input row m + base - j, where
+ * r + pad = base * rate + k0; the phase's taps run over ascending rows, that is descending j. */
+static void load_phases(struct loader *l, struct piper_upsample *up, const struct ut_tensor *weight,
+                        const struct ut_tensor *bias, int pad) {
+    int n_in = (int)weight->dims[0], kernel = (int)weight->dims[2];
+    up->n_out = (int)weight->dims[1];
+    for (int r = 0; r < up->rate; r++) {
+        int k0 = (r + pad) % up->rate, base = (r + pad) / up->rate;
+        int n_taps = (kernel - k0 + up->rate - 1) / up->rate;
+        struct ut_layer_source source = {
+            .weight = weight, .offset = k0 + (ptrdiff_t)(n_taps - 1) * up->rate, .out_step = kernel,
+            .tap_step = -up->rate, .in_step = (ptrdiff_t)up->n_out * kernel, .bias = bias,
+            .n_out = up->n_out, .n_taps = n_taps, .n_in = n_in};
+        up->shift[r] = base - (n_taps - 1);
+        up->left = UT_MAX(up->left, -up->shift[r]);
+        up->right = UT_MAX(up->right, base);
+        pack(l, &source, &up->phase[r]);
+    }
+}
+
+static void load_upsample(struct loader *l, struct piper_upsample *up, int n_in, int n_out, int index) {
+    char name[NAME_SIZE];
+    name_of(name, "dec.ups.%d", index);
+    const struct ut_tensor *weight = bind_weight(l, name, n_in, n_out, 0);
+    const struct ut_tensor *bias = bind_vector(l, name, "bias", n_out);
+    if (!bias) {
+        return;
+    }
+    const struct ut_piper_geometry *geometry = ut_piper_map_geometry(&l->map, name);
+    int kernel = (int)weight->dims[2], excess = kernel - geometry->stride, pad = excess / 2;
+    up->rate = geometry->stride;
+    if (up->rate > PIPER_MAX_RATE || excess < 0 || excess % 2 || (geometry->pad >= 0 && geometry->pad != pad) ||
+        geometry->dilation != 1) {
+        fail(l, "transposed convolution %s (kernel %d, stride %d, pad %d) does not multiply the length", name,
+             kernel, geometry->stride, geometry->pad);
+        return;
+    }
+    load_phases(l, up, weight, bias, pad);
+    release(l, weight);
+}
+
+static void load_resblock(struct loader *l, struct piper_resblock *block, int n_ch, int index) {
+    bool pairs = l->model->info.resblock1;
+    char name[NAME_SIZE];
+    for (int i = 0; has(l, name_of(name, "dec.resblocks.%d.convs%s.%d", index, pairs ? "1" : "", i)); i++) {
+        if (block->n_convs + 2 > PIPER_MAX_CHAIN) {
+            fail(l, "dec.resblocks.%d has too many convolutions", index);
+            return;
+        }
+        load_conv(l, &block->convs[block->n_convs], n_ch, n_ch, name);
+        block->residual[block->n_convs++] = !pairs;
+        if (pairs) {
+            load_conv(l, &block->convs[block->n_convs], n_ch, n_ch, name_of(name, "dec.resblocks.%d.convs2.%d", index, i));
+            block->residual[block->n_convs++] = true;
+        }
+    }
+    for (int i = 0; i < block->n_convs; i++) {
+        block->halo += block->convs[i].pad;
+    }
+    if (block->n_convs == 0) {
+        fail(l, "the voice has no tensor dec.resblocks.%d.convs.0.weight", index);
+    }
+}
+
+static int count(const struct loader *l, const char *format_a, const char *format_b) {
+    char a[NAME_SIZE], b[NAME_SIZE];
+    for (int n = 0; n < 1024; n++) {
+        snprintf(a, sizeof a, format_a, n);
+        snprintf(b, sizeof b, format_b, n);
+        if (!has(l, a) && !has(l, b)) {
+            return n;
+        }
+    }
+    return 1024;
+}
+
+static void load_stages(struct loader *l, struct piper_decoder *decoder, int n_ch) {
+    int n_stages = count(l, "dec.ups.%d", "dec.ups.%d");
+    int n_blocks = count(l, "dec.resblocks.%d.convs.0", "dec.resblocks.%d.convs1.0");
+    if (n_stages < 1 || n_stages > PIPER_MAX_STAGES || n_blocks < n_stages || n_blocks % n_stages ||
+        n_blocks / n_stages > PIPER_MAX_RESBLOCKS) {
+        fail(l, "the decoder has %d stages and %d residual blocks: not a Piper voice", n_stages, n_blocks);
+        return;
+    }
+    l->model->info.resblock1 = has(l, "dec.resblocks.0.convs1.0");
+    l->model->info.n_stages = decoder->n_stages = n_stages;
+    l->model->info.n_resblocks = n_blocks / n_stages;
+    l->model->info.hop_length = 1;
+    for (int i = 0; i < n_stages && l->status == UTTER_OK; i++, n_ch /= 2) {
+        struct piper_stage *stage = &decoder->stages[i];
+        load_upsample(l, &stage->up, n_ch, n_ch / 2, i);
+        l->model->info.hop_length *= stage->up.rate;
+        stage->n_resblocks = n_blocks / n_stages;
+        for (int j = 0; j < stage->n_resblocks; j++) {
+            load_resblock(l, &stage->resblocks[j], n_ch / 2, i * stage->n_resblocks + j);
+            stage->halo = UT_MAX(stage->halo, stage->resblocks[j].halo);
+        }
+    }
+    decoder->post_channels = n_ch;
+}
+
+static void load_conv_post(struct loader *l, struct piper_decoder *decoder) {
+    int n_ch = decoder->post_channels;
+    const struct ut_tensor *weight = bind_weight(l, "dec.conv_post", 1, n_ch, 0);
+    float *w = load_values(l, weight);
+    if (!w) {
+        return;
+    }
+    decoder->post_taps = (int)weight->dims[2];
+    decoder->conv_post = new_part(l, (size_t)(decoder->post_taps * n_ch), sizeof(float));
+    if (decoder->post_taps % 2 == 0) {
+        fail(l, "convolution dec.conv_post has an even kernel");
+    }
+    for (int c = 0; l->status == UTTER_OK && c < n_ch; c++) {
+        for (int k = 0; k < decoder->post_taps; k++) {
+            decoder->conv_post[k * n_ch + c] = w[c * decoder->post_taps + k];
+        }
+    }
+}
+
+static void load_decoder(struct loader *l) {
+    struct piper_decoder *decoder = l->model->decoder = new_part(l, 1, sizeof *decoder);
+    const struct ut_tensor *bias = bind(l, "dec.conv_pre.bias", 1, (uint64_t[]){0});
+    if (!bias) {
+        return;
+    }
+    int n_ch = (int)bias->dims[0];
+    load_conv(l, &decoder->conv_pre, n_ch, l->model->info.n_inter, "dec.conv_pre");
+    load_cond(l, &decoder->cond, n_ch, "dec.cond");
+    load_stages(l, decoder, n_ch);
+    if (l->status == UTTER_OK) {
+        load_conv_post(l, decoder);
+    }
+}
+
+static void check_against_config(struct loader *l) {
+    struct ut_piper *model = l->model;
+    model->info.sample_rate_hz = model->config.sample_rate_hz;
+    if (l->status == UTTER_OK && model->config.hop_length && model->config.hop_length != model->info.hop_length) {
+        fail(l, "the configuration says %d samples a frame, the decoder makes %d", model->config.hop_length,
+             model->info.hop_length);
+    }
+    if (l->status == UTTER_OK && model->info.hop_length > 65536) {
+        fail(l, "the decoder makes %d samples a frame: not a Piper voice", model->info.hop_length);
+    }
+}
+
+static utter_status load_tensors(struct loader *l, const char *json, size_t n_json) {
+    struct ut_piper *model = l->model;
+    struct ut_arena names;
+    struct ut_json *doc = NULL;
+    ut_arena_init(&names, model->mem, UT_MEM_OTHER);
+    l->status = ut_piper_config_parse(model->mem, json, n_json, &model->config, l->err);
+    if (l->status == UTTER_OK) {
+        keep(l, ut_json_parse(model->mem, json, n_json, &doc, l->err));
+    }
+    if (l->status == UTTER_OK) {
+        keep(l, ut_piper_map_build(&names, l->weights, doc, &l->map, l->err));
+    }
+    if (l->status == UTTER_OK) {
+        load_encoder(l);
+        load_speakers(l);
+        load_durations(l);
+        load_flow(l);
+        load_decoder(l);
+        check_against_config(l);
+        model->info.n_parameters = ut_piper_map_n_used(&l->map);
+    }
+    if (l->status == UTTER_OK) {
+        keep(l, ut_weights_check(l->weights, l->err));
+    }
+    ut_json_free(doc);
+    ut_arena_free(&names);
+    return l->status;
+}
+
+utter_status ut_piper_load(struct ut_mem *mem, const struct ut_compute *compute,
+                           const struct ut_weights *weights, const char *json, size_t n_json,
+                           const struct ut_log *log, struct ut_piper **out, utter_error *err) {
+    *out = NULL;
+    struct ut_piper *model = ut_mem_calloc(mem, UT_MEM_WEIGHTS, 1, sizeof *model);
+    if (!model) {
+        return ut_fail_memory(err, sizeof *model);
+    }
+    model->mem = mem;
+    model->compute = *compute;
+    model->log = log ? *log : (struct ut_log){NULL, NULL};
+    model->config.mem = mem;
+    ut_arena_init(&model->weights, mem, UT_MEM_WEIGHTS);
+    model->info.format = ut_weights_format(weights);
+    model->info.file_bytes = ut_weights_file_bytes(weights);
+    struct loader loader = {.model = model, .weights = weights, .err = err};
+    utter_status status = load_tensors(&loader, json, n_json);
+    if (status) {
+        ut_piper_close(model);
+        return status;
+    }
+    *out = model;
+    return UTTER_OK;
+}
+
+void ut_piper_close(struct ut_piper *model) {
+    if (model) {
+        ut_piper_config_free(&model->config);
+        ut_arena_free(&model->weights);
+        ut_mem_free(model->mem, model);
+    }
+}
+
+void ut_piper_get_info(const struct ut_piper *model, struct ut_piper_info *out) {
+    *out = model->info;
+}
+
+const struct ut_piper_config *ut_piper_get_config(const struct ut_piper *model) {
+    return &model->config;
+}

@@ -1,0 +1,164 @@
+/* One synthesis from ids to samples: encoder, durations, prior, flow, decoder. */
+#include <string.h>
+#include <time.h>
+
+#include "base/checked.h"
+#include "compute/rng.h"
+#include "models/piper/piper_model.h"
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+utter_status ut_piper_session_create(const struct ut_piper *model, struct ut_piper_session **out,
+                                     utter_error *err) {
+    *out = ut_mem_calloc(model->mem, UT_MEM_SESSION, 1, sizeof **out);
+    if (!*out) {
+        return ut_fail_memory(err, sizeof **out);
+    }
+    (*out)->model = model;
+    ut_arena_init(&(*out)->arena, model->mem, UT_MEM_SESSION);
+    return UTTER_OK;
+}
+
+void ut_piper_session_destroy(struct ut_piper_session *session) {
+    if (session) {
+        ut_arena_free(&session->arena);
+        ut_mem_free(session->model->mem, session);
+    }
+}
+
+static utter_status check(const struct ut_piper *model, const struct ut_piper_request *request, utter_error *err) {
+    if (request->n_ids < 1 || request->n_ids > UT_PIPER_MAX_IDS) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "%zu phoneme ids: a sentence has 1 to %d", request->n_ids,
+                       (int)UT_PIPER_MAX_IDS);
+    }
+    if (request->speaker < 0 || request->speaker >= model->info.n_speakers) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "speaker %d: the voice has speakers 0 to %d", request->speaker,
+                       model->info.n_speakers - 1);
+    }
+    bool sane = request->noise_scale >= 0 && request->noise_scale <= 100 && request->noise_w >= 0 &&
+                request->noise_w <= 100 && request->length_scale > 0 && request->length_scale <= 1000;
+    return sane ? UTTER_OK
+                : ut_fail(err, UTTER_ERROR_ARGUMENT, "noise_scale %g, length_scale %g or noise_w %g is out of range",
+                          (double)request->noise_scale, (double)request->length_scale, (double)request->noise_w);
+}
+
+/* The ids that the vocabulary has. */
+static utter_status take_ids(struct ut_piper_session *s, uint32_t *n_skipped, utter_error *err) {
+    const struct ut_piper_request *request = s->request;
+    s->ids = ut_arena_alloc(&s->arena, request->n_ids, sizeof *s->ids);
+    if (!s->ids) {
+        return ut_fail_memory(err, request->n_ids * sizeof *s->ids);
+    }
+    for (size_t i = 0; i < request->n_ids; i++) {
+        if (request->ids[i] >= 0 && request->ids[i] < s->model->info.n_vocab) {
+            s->ids[s->n_ids++] = request->ids[i];
+        } else {
+            ++*n_skipped;
+        }
+    }
+    if (*n_skipped) {
+        ut_log(&s->model->log, UTTER_LOG_WARNING, "%u phoneme ids are outside the voice's %d and were skipped",
+               *n_skipped, s->model->info.n_vocab);
+    }
+    return s->n_ids ? UTTER_OK
+                    : ut_fail(err, UTTER_ERROR_ARGUMENT, "no phoneme id is inside the voice's vocabulary of %d",
+                              s->model->info.n_vocab);
+}
+
+static utter_status check_recorded_noise(const struct ut_piper_session *s, utter_error *err) {
+    size_t need = (size_t)s->n_frames * (size_t)s->model->info.n_inter;
+    if (s->request->noise_prior && s->request->n_noise_prior != need) {
+        return ut_fail(err, UTTER_ERROR_MODEL, "the recorded noise is for %zu values, the durations need %zu (%d frames)",
+                       s->request->n_noise_prior, need, s->n_frames);
+    }
+    return UTTER_OK;
+}
+
+/* z_p [n_frames, inter] = m + noise * exp(logs) * noise_scale, each id repeated for its duration.
+ * Frames beyond the last duration (a single one when all are 0) have m = logs = 0, as the reference. */
+static float *sample_prior(struct ut_piper_session *s, const float *m, float *logs, const int32_t *durations) {
+    const struct ut_piper_request *request = s->request;
+    int inter = s->model->info.n_inter, pad = s->model->decoder->conv_pre.pad;
+    float *z = ut_piper_padded(&s->arena, s->n_frames, inter, pad, pad);
+    float *zeros = ut_arena_alloc(&s->arena, 2 * (size_t)inter, sizeof *zeros), *noise = zeros ? zeros + inter : NULL;
+    if (!z || !zeros) {
+        return NULL;
+    }
+    memset(zeros, 0, (size_t)inter * sizeof *zeros);
+    s->model->compute.kernels->exp_f32(logs, logs, (size_t)s->n_ids * (size_t)inter);
+    int id = 0, left = durations[0];
+    for (int t = 0; t < s->n_frames; t++, left--) {
+        while (left <= 0 && id < s->n_ids) {
+            left = ++id < s->n_ids ? durations[id] : 0;
+        }
+        const float *mean = id < s->n_ids ? m + (ptrdiff_t)id * inter : zeros;
+        const float *scale = id < s->n_ids ? logs + (ptrdiff_t)id * inter : NULL;
+        if (!request->noise_prior) {
+            ut_rng_normal(request->seed, UT_PIPER_STREAM_PRIOR, (uint64_t)t * (uint64_t)inter, noise, (size_t)inter);
+        }
+        for (int c = 0; c < inter; c++) {
+            float value = request->noise_prior ? request->noise_prior[(ptrdiff_t)c * s->n_frames + t] : noise[c];
+            z[(ptrdiff_t)t * inter + c] = mean[c] + value * (scale ? scale[c] : 1.0f) * request->noise_scale;
+        }
+    }
+    return z;
+}
+
+static void observe_durations(struct ut_piper_session *s, const int32_t *durations, float *scratch) {
+    for (int t = 0; t < s->n_ids; t++) {
+        scratch[t] = (float)durations[t];
+    }
+    ut_piper_observe(s, "durations", scratch, 1, s->n_ids, 1);
+}
+
+static utter_status run(struct ut_piper_session *s, struct ut_piper_result *result, utter_error *err) {
+    float *x, *m, *logs, *z = NULL;
+    int32_t *durations;
+    double start = now_s();
+    utter_status status = take_ids(s, &result->n_skipped_ids, err);
+    status = status ? status : ut_piper_encode(s, &x, &m, &logs, err);
+    status = status ? status : ut_piper_durations(s, x, &durations, err);
+    status = status ? status : check_recorded_noise(s, err);
+    if (status) {
+        return status;
+    }
+    result->n_frames = (uint32_t)s->n_frames;
+    if (s->request->observer) {
+        observe_durations(s, durations, x);
+    }
+    z = sample_prior(s, m, logs, durations);
+    if (!z) {
+        return ut_fail_memory(err, (size_t)s->n_frames * (size_t)s->model->info.n_inter * sizeof *z);
+    }
+    ut_piper_observe(s, "z_p", z, s->model->info.n_inter, s->n_frames, s->model->info.n_inter);
+    double encoded = now_s();
+    status = ut_piper_flow(s, z, err);
+    double flowed = now_s();
+    status = status ? status : ut_piper_decode(s, z, &result->n_samples, err);
+    result->encode_s = encoded - start;
+    result->flow_s = flowed - encoded;
+    result->decode_s = now_s() - flowed;
+    return status;
+}
+
+utter_status ut_piper_run(struct ut_piper_session *session, const struct ut_piper_request *request,
+                          struct ut_piper_result *result, utter_error *err) {
+    struct ut_piper_result unused;
+    result = result ? result : &unused;
+    *result = (struct ut_piper_result){0};
+    utter_status status = check(session->model, request, err);
+    if (status) {
+        return status;
+    }
+    const struct ut_piper *model = session->model;
+    session->request = request;
+    session->n_ids = session->n_frames = 0;
+    session->g = model->n_speaker_channels ? model->emb_g + (ptrdiff_t)request->speaker * model->n_speaker_channels : NULL;
+    status = run(session, result, err);
+    ut_arena_reset(&session->arena);
+    return status;
+}

@@ -1,0 +1,312 @@
+/* Naming a voice's tensors by the structure of the graph; see tensor_map.h. */
+#include "models/piper/tensor_map.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+enum { MAX_ATTRIBUTE = 4096, MAX_HOUSE_STAGES = 8, MAX_HOUSE_DILATIONS = 8 };
+
+/* First entries win when a name occurs twice, so structure is recorded before names. */
+static int compare_named(const void *a, const void *b) {
+    const struct ut_piper_named *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+static int compare_geometry(const void *a, const void *b) {
+    const struct ut_piper_geometry *x = a, *y = b;
+    return strcmp(x->module, y->module);
+}
+
+static struct ut_piper_named *search(struct ut_piper_named *items, size_t n, const char *name) {
+    struct ut_piper_named key = {.name = name};
+    return n ? bsearch(&key, items, n, sizeof key, compare_named) : NULL;
+}
+
+const struct ut_tensor *ut_piper_map_find(const struct ut_piper_map *map, const char *name) {
+    const struct ut_piper_named *hit = search(map->named, map->n_named, name);
+    return hit ? hit->tensor : NULL;
+}
+
+const struct ut_tensor *ut_piper_map_use(struct ut_piper_map *map, const char *name) {
+    struct ut_piper_named *hit = search(map->named, map->n_named, name);
+    if (hit) {
+        hit->used = true;
+    }
+    return hit ? hit->tensor : NULL;
+}
+
+uint64_t ut_piper_map_n_used(const struct ut_piper_map *map) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < map->n_named; i++) {
+        n += map->named[i].used ? ut_tensor_n_elements(map->named[i].tensor) : 0;
+    }
+    return n;
+}
+
+const struct ut_piper_geometry *ut_piper_map_geometry(const struct ut_piper_map *map, const char *module) {
+    static const struct ut_piper_geometry plain = {"", 1, 1, -1};
+    struct ut_piper_geometry key = {module, 0, 0, 0};
+    const struct ut_piper_geometry *hit =
+        map->n_geometry ? bsearch(&key, map->geometry, map->n_geometry, sizeof key, compare_geometry) : NULL;
+    return hit ? hit : &plain;
+}
+
+/* prefix[0..n) + suffix in the arena, '/' turned into '.'; NULL without memory. */
+static char *join(struct ut_arena *arena, const char *prefix, size_t n, const char *suffix) {
+    char *text = ut_arena_alloc(arena, n + strlen(suffix) + 1, 1);
+    if (text) {
+        for (size_t i = 0; i < n; i++) {
+            text[i] = prefix[i] == '/' ? '.' : prefix[i];
+        }
+        strcpy(text + n, suffix);
+    }
+    return text;
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n > m && strcmp(text + n - m, end) == 0;
+}
+
+/* The module of a convolution node: from the real name of its bias, else its weight's, else the node's
+ * path "/dec/ups.0/ConvTranspose". Empty when nothing tells. */
+static char *module_of(struct ut_arena *arena, const struct ut_onnx_node *node) {
+    const char *weight = node->inputs[1], *bias = node->n_inputs > 2 ? node->inputs[2] : "";
+    if (ends_with(bias, ".bias")) {
+        return join(arena, bias, strlen(bias) - 5, "");
+    }
+    if (ends_with(weight, ".weight")) {
+        return join(arena, weight, strlen(weight) - 7, "");
+    }
+    const char *path = node->name + (node->name[0] == '/'), *last = strrchr(path, '/');
+    return join(arena, path, last ? (size_t)(last - path) : 0, "");
+}
+
+/* Constants with a tensor count as weights: some exporters write them so. */
+struct constants {
+    const struct ut_weights *weights;
+    struct ut_piper_named *items; /* sorted */
+    size_t n;
+};
+
+static const struct ut_tensor *find_value(const struct constants *constants, const char *name) {
+    const struct ut_tensor *tensor = ut_weights_find(constants->weights, name);
+    if (tensor) {
+        return tensor;
+    }
+    const struct ut_piper_named *hit = search(constants->items, constants->n, name);
+    return hit ? hit->tensor : NULL;
+}
+
+static bool collect_constants(struct ut_arena *arena, const struct ut_onnx_graph *graph,
+                              struct constants *out) {
+    out->items = ut_arena_alloc(arena, graph->n_nodes + 1, sizeof *out->items);
+    for (size_t i = 0; out->items && i < graph->n_nodes; i++) {
+        const struct ut_onnx_node *node = &graph->nodes[i];
+        const struct ut_onnx_attribute *value = ut_onnx_attribute(node, "value");
+        if (strcmp(node->op_type, "Constant") == 0 && value && value->tensor && node->n_outputs == 1) {
+            out->items[out->n++] = (struct ut_piper_named){node->outputs[0], value->tensor, false};
+        }
+    }
+    if (out->n) {
+        qsort(out->items, out->n, sizeof *out->items, compare_named);
+    }
+    return out->items != NULL;
+}
+
+static void add(struct ut_piper_map *map, const char *name, const struct ut_tensor *tensor) {
+    if (tensor) {
+        map->named[map->n_named++] = (struct ut_piper_named){name, tensor, false};
+    }
+}
+
+/* First value of an INTS attribute, `otherwise` when absent or absurd. */
+static int first_int(const struct ut_onnx_node *node, const char *name, int otherwise) {
+    const struct ut_onnx_attribute *attribute = ut_onnx_attribute(node, name);
+    if (!attribute || attribute->n_ints == 0) {
+        return otherwise;
+    }
+    int64_t value = attribute->ints[0];
+    return value >= 0 && value <= MAX_ATTRIBUTE ? (int)value : -1;
+}
+
+static utter_status add_convolution(struct ut_piper_map *map, const struct constants *constants,
+                                    const struct ut_onnx_node *node, utter_error *err) {
+    if (node->n_inputs < 2) {
+        return ut_fail(err, UTTER_ERROR_FORMAT, "node %s (%s) has %zu inputs, expected 2 or 3", node->name,
+                       node->op_type, node->n_inputs);
+    }
+    char *module = module_of(map->arena, node);
+    size_t n = module ? strlen(module) : 0;
+    char *weight = module ? join(map->arena, module, n, ".weight") : NULL;
+    char *bias = module ? join(map->arena, module, n, ".bias") : NULL;
+    if (!weight || !bias) {
+        return ut_fail_memory(err, n);
+    }
+    add(map, weight, find_value(constants, node->inputs[1]));
+    if (node->n_inputs > 2) {
+        add(map, bias, find_value(constants, node->inputs[2]));
+    }
+    struct ut_piper_geometry geometry = {module, first_int(node, "strides", 1), first_int(node, "dilations", 1),
+                                         first_int(node, "pads", 0)};
+    if (geometry.stride < 1 || geometry.dilation < 1 || geometry.pad < 0) {
+        return ut_fail(err, UTTER_ERROR_FORMAT, "node %s has strides, dilations or pads out of range",
+                       node->name);
+    }
+    map->geometry[map->n_geometry++] = geometry;
+    return UTTER_OK;
+}
+
+/* The tables that are looked up by the graph's own inputs. */
+static void add_gather(struct ut_piper_map *map, const struct constants *constants,
+                       const struct ut_onnx_graph *graph, const struct ut_onnx_node *node) {
+    if (node->n_inputs != 2 || graph->n_inputs == 0) {
+        return;
+    }
+    if (strcmp(node->inputs[1], graph->inputs[0]) == 0) {
+        add(map, "enc_p.emb.weight", find_value(constants, node->inputs[0]));
+    } else if (strcmp(node->inputs[1], "sid") == 0) {
+        add(map, "emb_g.weight", find_value(constants, node->inputs[0]));
+    }
+}
+
+/* dp.flows.0.logs is not stored: its negation feeds an Exp, or exp(-logs) is the factor of a Mul. */
+static void add_affine(struct ut_piper_map *map, const struct constants *constants,
+                       const struct ut_onnx_node *node) {
+    bool is_exp = strcmp(node->op_type, "Exp") == 0;
+    if (!is_exp && strcmp(node->name, "/dp/flows.0/Mul") != 0) {
+        return;
+    }
+    for (size_t i = 0; i < node->n_inputs; i++) {
+        const struct ut_tensor *tensor = find_value(constants, node->inputs[i]);
+        if (tensor && tensor->n_dims == 2 && tensor->dims[0] == 2 && tensor->dims[1] == 1) {
+            add(map, "dp.flows.0.logs", tensor);
+            map->affine = is_exp ? UT_PIPER_AFFINE_NEGATED_LOGS : UT_PIPER_AFFINE_SCALE;
+        }
+    }
+}
+
+static utter_status map_onnx(struct ut_piper_map *map, const struct ut_weights *weights,
+                             utter_error *err) {
+    const struct ut_onnx_graph *graph = ut_weights_onnx(weights);
+    struct constants constants = {.weights = weights};
+    size_t n_tensors = ut_weights_count(weights);
+    map->named = ut_arena_alloc(map->arena, 2 * graph->n_nodes + n_tensors + 1, sizeof *map->named);
+    map->geometry = ut_arena_alloc(map->arena, graph->n_nodes + 1, sizeof *map->geometry);
+    if (!map->named || !map->geometry || !collect_constants(map->arena, graph, &constants)) {
+        return ut_fail_memory(err, graph->n_nodes * sizeof *map->named);
+    }
+    for (size_t i = 0; i < graph->n_nodes; i++) {
+        const struct ut_onnx_node *node = &graph->nodes[i];
+        utter_status status = UTTER_OK;
+        if (strcmp(node->op_type, "Conv") == 0 || strcmp(node->op_type, "ConvTranspose") == 0) {
+            status = add_convolution(map, &constants, node, err);
+        } else if (strcmp(node->op_type, "Gather") == 0) {
+            add_gather(map, &constants, graph, node);
+        } else {
+            add_affine(map, &constants, node);
+        }
+        if (status) {
+            return status;
+        }
+    }
+    map->multi_speaker = graph->n_inputs >= 4;
+    return UTTER_OK;
+}
+
+/* An integer of the house voice's "model" object within 1..limit. */
+static bool house_int(const struct ut_json *json, ut_json_ref value, int64_t limit, int *out) {
+    int64_t number;
+    if (!ut_json_int64(json, value, &number) || number < 1 || number > limit) {
+        return false;
+    }
+    *out = (int)number;
+    return true;
+}
+
+static bool add_house_geometry(struct ut_piper_map *map, const char *format, int a, int b, int stride,
+                               int dilation) {
+    char text[64];
+    int n = snprintf(text, sizeof text, format, a, b);
+    char *module = join(map->arena, text, (size_t)n, "");
+    if (module) {
+        map->geometry[map->n_geometry++] = (struct ut_piper_geometry){module, stride, dilation, -1};
+    }
+    return module != NULL;
+}
+
+/* Rates and dilations of the decoder are not in the tensors: "model" in voice.json has them. */
+static utter_status map_house(struct ut_piper_map *map, const struct ut_json *json, utter_error *err) {
+    ut_json_ref model = ut_json_member(json, 0, "model");
+    ut_json_ref rates = ut_json_member(json, model, "up_rates"), dilations = ut_json_member(json, model, "res_dil");
+    size_t n_stages = ut_json_count(json, rates), n_blocks = ut_json_count(json, dilations);
+    if (n_stages < 1 || n_stages > MAX_HOUSE_STAGES || n_blocks < 1 || n_blocks > MAX_HOUSE_STAGES) {
+        return ut_fail(err, UTTER_ERROR_FORMAT, "voice.json: model.up_rates and model.res_dil must be lists of "
+                       "1 to %d entries", MAX_HOUSE_STAGES);
+    }
+    size_t capacity = n_stages * (1 + n_blocks * MAX_HOUSE_DILATIONS);
+    map->geometry = ut_arena_alloc(map->arena, capacity, sizeof *map->geometry);
+    bool ok = map->geometry != NULL, sane = true;
+    ut_json_ref rate = ut_json_first(json, rates);
+    for (int stage = 0; ok && sane && rate >= 0; stage++, rate = ut_json_next(json, rate)) {
+        int stride = 1, block = stage * (int)n_blocks;
+        sane = house_int(json, rate, MAX_ATTRIBUTE, &stride);
+        ok = add_house_geometry(map, "dec.ups.%d", stage, 0, stride, 1);
+        for (ut_json_ref list = ut_json_first(json, dilations); list >= 0; list = ut_json_next(json, list), block++) {
+            int i = 0, dilation = 1;
+            for (ut_json_ref d = ut_json_first(json, list); ok && sane && d >= 0; d = ut_json_next(json, d), i++) {
+                sane = i < MAX_HOUSE_DILATIONS && house_int(json, d, MAX_ATTRIBUTE, &dilation);
+                ok = sane && add_house_geometry(map, "dec.resblocks.%d.convs.%d", block, i, 1, dilation);
+            }
+        }
+    }
+    if (!sane) {
+        return ut_fail(err, UTTER_ERROR_FORMAT,
+                       "voice.json: model.up_rates or model.res_dil holds something else than small numbers");
+    }
+    return ok ? UTTER_OK : ut_fail_memory(err, capacity * sizeof *map->geometry);
+}
+
+/* Every tensor under its own name, behind the structural ones; then sorted, the first of a name kept. */
+static utter_status finish(struct ut_piper_map *map, const struct ut_weights *weights, utter_error *err) {
+    size_t n_tensors = ut_weights_count(weights), n_structural = map->n_named;
+    if (!map->named) {
+        map->named = ut_arena_alloc(map->arena, n_tensors + 1, sizeof *map->named);
+        if (!map->named) {
+            return ut_fail_memory(err, n_tensors * sizeof *map->named);
+        }
+    }
+    if (n_structural) {
+        qsort(map->named, n_structural, sizeof *map->named, compare_named);
+    }
+    struct ut_piper_map structural = *map;
+    for (size_t i = 0; i < n_tensors; i++) {
+        const struct ut_tensor *tensor = ut_weights_at(weights, i);
+        if (!ut_piper_map_find(&structural, tensor->name)) {
+            add(map, tensor->name, tensor);
+        }
+    }
+    if (map->n_named) {
+        qsort(map->named, map->n_named, sizeof *map->named, compare_named);
+    }
+    if (map->n_geometry) {
+        qsort(map->geometry, map->n_geometry, sizeof *map->geometry, compare_geometry);
+    }
+    return UTTER_OK;
+}
+
+utter_status ut_piper_map_build(struct ut_arena *arena, const struct ut_weights *weights,
+                                const struct ut_json *json, struct ut_piper_map *out, utter_error *err) {
+    *out = (struct ut_piper_map){.arena = arena, .affine = UT_PIPER_AFFINE_LOGS};
+    utter_status status = ut_weights_onnx(weights) ? map_onnx(out, weights, err) : map_house(out, json, err);
+    if (status == UTTER_OK) {
+        status = finish(out, weights, err);
+    }
+    if (status == UTTER_OK && !ut_weights_onnx(weights)) {
+        out->multi_speaker = ut_piper_map_find(out, "emb_g.weight") != NULL;
+    }
+    return status;
+}

@@ -1,0 +1,80 @@
+/* The arena: alignment, stable blocks, marks, and no allocation after warm-up. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "compute/arena.h"
+
+static void blocks_are_aligned_and_apart(void **state) {
+    struct ut_mem mem;
+    struct ut_arena arena;
+    unsigned char *blocks[300];
+    ut_mem_init(&mem, NULL);
+    ut_arena_init(&arena, &mem, UT_MEM_SESSION);
+    for (size_t i = 0; i < 300; i++) {
+        blocks[i] = ut_arena_alloc(&arena, i * 13, 7);
+        assert_non_null(blocks[i]);
+        assert_int_equal((uintptr_t)blocks[i] % 64, 0);
+        memset(blocks[i], (int)i, i * 13 * 7);
+    }
+    for (size_t i = 0; i < 300; i++) {
+        for (size_t k = 0; k < i * 13 * 7; k++) {
+            assert_int_equal(blocks[i][k], (unsigned char)i);
+        }
+    }
+    ut_arena_free(&arena);
+    assert_int_equal(mem.bytes[UT_MEM_SESSION], 0);
+}
+
+static void use(struct ut_arena *arena) {
+    for (size_t i = 1; i < 40; i++) {
+        struct ut_arena_mark mark = ut_arena_mark(arena);
+        assert_non_null(ut_arena_alloc(arena, i, 50000));
+        if (i % 3 == 0) {
+            ut_arena_rewind(arena, mark);
+        }
+    }
+}
+
+static void warm_arena_allocates_nothing(void **state) {
+    struct ut_mem mem;
+    struct ut_arena arena;
+    ut_mem_init(&mem, NULL);
+    ut_arena_init(&arena, &mem, UT_MEM_SESSION);
+    use(&arena);
+    ut_arena_reset(&arena);
+    uint64_t before = mem.n_allocations;
+    for (int round = 0; round < 3; round++) {
+        use(&arena);
+        ut_arena_reset(&arena);
+    }
+    assert_int_equal(mem.n_allocations, before);
+    ut_arena_free(&arena);
+}
+
+static void overflow_fails(void **state) {
+    struct ut_mem mem;
+    struct ut_arena arena;
+    ut_mem_init(&mem, NULL);
+    ut_arena_init(&arena, &mem, UT_MEM_SESSION);
+    assert_null(ut_arena_alloc(&arena, SIZE_MAX / 2, 3));
+    assert_true(arena.failed);
+    assert_null(ut_arena_alloc(&arena, SIZE_MAX, 1));
+    ut_arena_reset(&arena);
+    assert_false(arena.failed);
+    assert_non_null(ut_arena_alloc(&arena, 1, 1));
+    ut_arena_free(&arena);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks_are_aligned_and_apart),
+        cmocka_unit_test(warm_arena_allocates_nothing),
+        cmocka_unit_test(overflow_fails),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -9,7 +9,7 @@
 #include "models/piper/piper_model.h"
 #include "models/piper/tensor_map.h"
 
-enum { MAX_CHANNELS = 8192, MAX_TAPS = 64, MAX_VOCAB = 65536, MAX_SPEAKERS = 65536, NAME_SIZE = 160 };
+enum { MAX_CHANNELS = 8192, MAX_TAPS = 64, MAX_VOCAB = 65536, NAME_SIZE = 96, LEAF_SIZE = NAME_SIZE + 16 };
 
 /* Errors stick: after the first every bind does nothing, so that the binding code needs no checks. */
 struct loader {
@@ -31,12 +31,8 @@ __attribute__((format(printf, 2, 3))) static void fail(struct loader *l, const c
     }
 }
 
-static void keep(struct loader *l, utter_status status) {
-    l->status = l->status ? l->status : status;
-}
-
 static bool has(const struct loader *l, const char *module) {
-    char name[NAME_SIZE];
+    char name[LEAF_SIZE];
     snprintf(name, sizeof name, "%s.weight", module);
     return ut_piper_map_find(&l->map, name) != NULL;
 }
@@ -71,14 +67,14 @@ static const struct ut_tensor *bind(struct loader *l, const char *name, int n_di
 }
 
 static const struct ut_tensor *bind_vector(struct loader *l, const char *module, const char *leaf, int n) {
-    char name[NAME_SIZE];
+    char name[LEAF_SIZE];
     snprintf(name, sizeof name, "%s.%s", module, leaf);
     return bind(l, name, 1, (uint64_t[]){(uint64_t)n});
 }
 
 /* The weight of a convolution, [n_out, n_in, n_taps], 0: any. */
 static const struct ut_tensor *bind_weight(struct loader *l, const char *module, int n_out, int n_in, int n_taps) {
-    char name[NAME_SIZE];
+    char name[LEAF_SIZE];
     snprintf(name, sizeof name, "%s.weight", module);
     const struct ut_tensor *weight =
         bind(l, name, 3, (uint64_t[]){(uint64_t)n_out, (uint64_t)n_in, (uint64_t)n_taps});
@@ -91,7 +87,7 @@ static const struct ut_tensor *bind_weight(struct loader *l, const char *module,
 
 static void pack(struct loader *l, const struct ut_layer_source *source, struct ut_layer *out) {
     if (l->status == UTTER_OK) {
-        keep(l, ut_layer_pack(l->model->compute.kernels, &l->model->weights, source, out, l->err));
+        l->status = ut_layer_pack(l->model->compute.kernels, &l->model->weights, source, out, l->err);
     }
 }
 
@@ -128,7 +124,8 @@ static void load_linear_split(struct loader *l, struct ut_layer *first, struct u
     }
 }
 
-/* A convolution with "same" padding; odd kernels only, as everywhere in Piper. */
+/* A convolution with "same" padding; odd kernels only, as everywhere in Piper. Pad 0 in the file means a
+ * separate Pad node in front (the feed-forward of the encoder). */
 static void load_conv(struct loader *l, struct piper_conv *out, int n_out, int n_in, const char *module) {
     const struct ut_tensor *weight = bind_weight(l, module, n_out, n_in, 0);
     const struct ut_tensor *bias = bind_vector(l, module, "bias", n_out);
@@ -139,7 +136,7 @@ static void load_conv(struct loader *l, struct piper_conv *out, int n_out, int n
     int taps = (int)weight->dims[2];
     out->dilation = geometry->dilation;
     out->pad = geometry->dilation * (taps - 1) / 2;
-    if (taps % 2 == 0 || geometry->stride != 1 || out->pad > 1024 || (geometry->pad >= 0 && geometry->pad != out->pad)) {
+    if (taps % 2 == 0 || geometry->stride != 1 || out->pad > 1024 || (geometry->pad > 0 && geometry->pad != out->pad)) {
         fail(l, "convolution %s (kernel %d, dilation %d, stride %d, pad %d) does not keep the length", module, taps,
              geometry->dilation, geometry->stride, geometry->pad);
         return;
@@ -149,10 +146,23 @@ static void load_conv(struct loader *l, struct piper_conv *out, int n_out, int n
     release(l, weight);
 }
 
+static void *new_part(struct loader *l, size_t count, size_t size) {
+    if (l->status) {
+        return NULL;
+    }
+    void *part = ut_arena_alloc(&l->model->weights, count, size);
+    if (part) {
+        memset(part, 0, count * size);
+    } else {
+        l->status = ut_fail_memory(l->err, count * size);
+    }
+    return part;
+}
+
 static float *load_values(struct loader *l, const struct ut_tensor *tensor) {
     float *values = NULL;
     if (tensor && l->status == UTTER_OK) {
-        keep(l, ut_tensor_load(&l->model->weights, tensor, &values, l->err));
+        l->status = ut_tensor_load(&l->model->weights, tensor, &values, l->err);
     }
     return values;
 }
@@ -280,9 +290,8 @@ static void load_dds_layer(struct loader *l, struct piper_dds *out, int i, int n
     out->n_taps = (int)sep->dims[2];
     out->layers[i].dilation = geometry->dilation;
     out->layers[i].sep_b = b;
-    out->layers[i].sep_w = ut_arena_alloc(&l->model->weights, (size_t)(out->n_taps * n_ch), sizeof(float));
+    out->layers[i].sep_w = new_part(l, (size_t)(out->n_taps * n_ch), sizeof(float));
     if (!out->layers[i].sep_w) {
-        keep(l, ut_fail_memory(l->err, (size_t)(out->n_taps * n_ch) * sizeof(float)));
         return;
     }
     if (out->n_taps % 2 == 0 || geometry->dilation > 256) {
@@ -354,16 +363,6 @@ static void load_ddp(struct loader *l, struct piper_ddp *ddp) {
     load_conv(l, &ddp->conv_2, filter, filter, "dp.conv_2");
     load_norm(l, &ddp->norm_2, filter, "dp.norm_2");
     load_linear(l, &ddp->proj, 1, filter, "dp.proj");
-}
-
-static void *new_part(struct loader *l, size_t count, size_t size) {
-    void *part = l->status ? NULL : ut_arena_alloc(&l->model->weights, count, size);
-    if (part) {
-        memset(part, 0, count * size);
-    } else {
-        keep(l, ut_fail_memory(l->err, count * size));
-    }
-    return part;
 }
 
 static void load_durations(struct loader *l) {
@@ -585,10 +584,10 @@ static utter_status load_tensors(struct loader *l, const char *json, size_t n_js
     ut_arena_init(&names, model->mem, UT_MEM_OTHER);
     l->status = ut_piper_config_parse(model->mem, json, n_json, &model->config, l->err);
     if (l->status == UTTER_OK) {
-        keep(l, ut_json_parse(model->mem, json, n_json, &doc, l->err));
+        l->status = ut_json_parse(model->mem, json, n_json, &doc, l->err);
     }
     if (l->status == UTTER_OK) {
-        keep(l, ut_piper_map_build(&names, l->weights, doc, &l->map, l->err));
+        l->status = ut_piper_map_build(&names, l->weights, doc, &l->map, l->err);
     }
     if (l->status == UTTER_OK) {
         load_encoder(l);
@@ -600,7 +599,7 @@ static utter_status load_tensors(struct loader *l, const char *json, size_t n_js
         model->info.n_parameters = ut_piper_map_n_used(&l->map);
     }
     if (l->status == UTTER_OK) {
-        keep(l, ut_weights_check(l->weights, l->err));
+        l->status = ut_weights_check(l->weights, l->err);
     }
     ut_json_free(doc);
     ut_arena_free(&names);

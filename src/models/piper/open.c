@@ -30,7 +30,7 @@ static utter_status find_in_folder(const char *folder, char *path, utter_error *
     }
     int n = 0, length = 0;
     char second[256] = "";
-    for (struct dirent *entry; (entry = readdir(dir));) {
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
         if (ends_with(entry->d_name, ".onnx") || strcmp(entry->d_name, "voice.safetensors") == 0) {
             snprintf(second, sizeof second, "%.255s", entry->d_name);
             length = n++ ? length : snprintf(path, PATH_MAX, "%s/%s", folder, entry->d_name);

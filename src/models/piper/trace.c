@@ -43,6 +43,11 @@ static bool is_vector(const struct tracer *t, const char *stage) {
     return audio || strcmp(stage, "durations") == 0;
 }
 
+/* Golden files of the house voice hold enc_x row by row in time under the shape [C, I]. */
+static bool is_recorded_by_time(const struct tracer *t, const char *stage) {
+    return !t->model->info.stochastic_durations && strcmp(stage, "enc_x") == 0;
+}
+
 static struct ut_tensor *new_stage(struct tracer *t, const char *stage, const char *name, int n_ch, int total) {
     size_t n = (size_t)n_ch * (size_t)total;
     float *data = t->n_stages < MAX_STAGES ? ut_arena_alloc(&t->arena, n, sizeof *data) : NULL;
@@ -74,9 +79,11 @@ static void collect(void *user, const char *stage, const struct ut_piper_view *v
         return;
     }
     float *dst = (float *)(uintptr_t)tensor->data;
+    bool by_time = is_recorded_by_time(t, stage);
     for (int c = 0; c < view->n_ch; c++) {
         for (int i = 0; i < view->n_rows; i++) {
-            dst[(size_t)c * (size_t)view->total + (size_t)(view->first + i)] = view->data[i * view->row + c];
+            size_t row = (size_t)(view->first + i), n_ch = (size_t)view->n_ch, total = (size_t)view->total;
+            dst[by_time ? row * n_ch + (size_t)c : (size_t)c * total + row] = view->data[i * view->row + c];
         }
     }
 }

@@ -43,7 +43,7 @@ struct ut_layer_source ut_layer_source_conv(const struct ut_tensor *weight,
 
 /* Packs in the storage type of the tensor. ERROR_FORMAT names the tensor when a value is not finite,
  * ERROR_UNSUPPORTED when its type has no kernel. */
-UTTER_CHECKED utter_status ut_layer_pack(const struct ut_kernels *kernels, struct ut_arena *arena,
+UTTER_CHECKED utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *arena,
                                          const struct ut_layer_source *source,
                                          struct ut_layer *out, utter_error *err);
 

@@ -63,7 +63,7 @@ static struct ut_layer make_layer(struct fixture *f, const float *w, const float
     struct ut_layer layer;
     utter_error err;
     source.negate = negate;
-    assert_int_equal(ut_layer_pack(f->compute[0].kernels, &f->arena, &source, &layer, &err), UTTER_OK);
+    assert_int_equal(ut_layer_pack(&f->compute[0], &f->arena, &source, &layer, &err), UTTER_OK);
     return layer;
 }
 
@@ -105,14 +105,14 @@ static void reject_not_finite(void **state) {
     struct ut_layer_source source = ut_layer_source_conv(&weight, &bias);
     struct ut_layer layer;
     utter_error err;
-    assert_int_equal(ut_layer_pack(f->compute[0].kernels, &f->arena, &source, &layer, &err), UTTER_ERROR_FORMAT);
+    assert_int_equal(ut_layer_pack(&f->compute[0], &f->arena, &source, &layer, &err), UTTER_ERROR_FORMAT);
     assert_non_null(strstr(err.message, "dec.x"));
     w[5] = 6;
-    assert_int_equal(ut_layer_pack(f->compute[0].kernels, &f->arena, &source, &layer, &err), UTTER_OK);
+    assert_int_equal(ut_layer_pack(&f->compute[0], &f->arena, &source, &layer, &err), UTTER_OK);
     b[1] = INFINITY;
-    assert_int_equal(ut_layer_pack(f->compute[0].kernels, &f->arena, &source, &layer, &err), UTTER_ERROR_FORMAT);
+    assert_int_equal(ut_layer_pack(&f->compute[0], &f->arena, &source, &layer, &err), UTTER_ERROR_FORMAT);
     weight.type = UT_I32;
-    assert_int_equal(ut_layer_pack(f->compute[0].kernels, &f->arena, &source, &layer, &err), UTTER_ERROR_UNSUPPORTED);
+    assert_int_equal(ut_layer_pack(&f->compute[0], &f->arena, &source, &layer, &err), UTTER_ERROR_UNSUPPORTED);
 }
 
 /* One row of attention with relative positions, by the paper's formulas in double. */

@@ -87,7 +87,7 @@ static const struct ut_tensor *bind_weight(struct loader *l, const char *module,
 
 static void pack(struct loader *l, const struct ut_layer_source *source, struct ut_layer *out) {
     if (l->status == UTTER_OK) {
-        l->status = ut_layer_pack(l->model->compute.kernels, &l->model->weights, source, out, l->err);
+        l->status = ut_layer_pack(&l->model->compute, &l->model->weights, source, out, l->err);
     }
 }
 

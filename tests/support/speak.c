@@ -46,12 +46,14 @@ static uint64_t hash_bytes(uint64_t hash, const void *data, size_t n) { /* FNV-1
     return hash;
 }
 
-static void hash_stage(void *user, const char *stage, const float *data, ptrdiff_t row, int n_rows,
-                       int n_ch) {
+/* Rows arrive tile by tile and tiles depend on the thread count, so their hashes are summed. */
+static void hash_stage(void *user, const char *stage, const struct ut_piper_view *view) {
     struct speech *speech = user;
-    speech->stage_hash = hash_bytes(speech->stage_hash, stage, strlen(stage));
-    for (int i = 0; i < n_rows; i++) {
-        speech->stage_hash = hash_bytes(speech->stage_hash, data + i * row, (size_t)n_ch * sizeof *data);
+    uint64_t of_stage = hash_bytes(0xcbf29ce484222325u, stage, strlen(stage));
+    for (int i = 0; i < view->n_rows; i++) {
+        int row = view->first + i;
+        uint64_t hash = hash_bytes(of_stage, &row, sizeof row);
+        speech->stage_hash += hash_bytes(hash, view->data + i * view->row, (size_t)view->n_ch * sizeof(float));
     }
 }
 

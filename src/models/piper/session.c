@@ -78,33 +78,61 @@ static utter_status check_recorded_noise(const struct ut_piper_session *s, utter
     return UTTER_OK;
 }
 
-/* z_p [n_frames, inter] = m + noise * exp(logs) * noise_scale, each id repeated for its duration.
- * Frames beyond the last duration (a single one when all are 0) have m = logs = 0, as the reference. */
-static float *sample_prior(struct ut_piper_session *s, const float *m, float *logs, const int32_t *durations) {
+struct prior {
+    const struct ut_piper_session *s;
+    const float *m, *scale;  /* [n_ids, inter] */
+    const int32_t *frame_id; /* [n_frames]; n_ids: no id */
+    float *z;
+};
+
+/* Noise of a frame into its row of z; recorded noise is channels first. */
+static void draw_noise(const struct ut_piper_session *s, int t, float *row) {
     const struct ut_piper_request *request = s->request;
-    int inter = s->model->info.n_inter, pad = s->model->decoder->conv_pre.pad;
+    int inter = s->model->info.n_inter;
+    if (!request->noise_prior) {
+        ut_rng_normal(request->seed, UT_PIPER_STREAM_PRIOR, (uint64_t)t * (uint64_t)inter, row, (size_t)inter);
+        return;
+    }
+    for (int c = 0; c < inter; c++) {
+        row[c] = request->noise_prior[(ptrdiff_t)c * s->n_frames + t];
+    }
+}
+
+static void sample_frames(void *user, int begin, int end) {
+    const struct prior *p = user;
+    int inter = p->s->model->info.n_inter;
+    float noise_scale = p->s->request->noise_scale;
+    for (int t = begin; t < end; t++) {
+        float *row = p->z + (ptrdiff_t)t * inter;
+        bool none = p->frame_id[t] == p->s->n_ids;
+        ptrdiff_t at = none ? 0 : (ptrdiff_t)p->frame_id[t] * inter;
+        draw_noise(p->s, t, row);
+        for (int c = 0; c < inter; c++) {
+            row[c] = none ? row[c] * noise_scale : p->m[at + c] + row[c] * p->scale[at + c] * noise_scale;
+        }
+    }
+}
+
+/* z_p [n_frames, inter] = m + noise * exp(logs) * noise_scale, each id repeated for its duration. The
+ * single frame of an utterance whose durations are all 0 has m = logs = 0, as in the reference. */
+static float *sample_prior(struct ut_piper_session *s, const float *m, float *logs, const int32_t *durations) {
+    int inter = s->model->info.n_inter, pad = s->model->decoder->conv_pre.pad, t = 0;
     float *z = ut_piper_padded(&s->arena, s->n_frames, inter, pad, pad);
-    float *zeros = ut_arena_alloc(&s->arena, 2 * (size_t)inter, sizeof *zeros), *noise = zeros ? zeros + inter : NULL;
-    if (!z || !zeros) {
+    int32_t *frame_id = ut_arena_alloc(&s->arena, (size_t)s->n_frames, sizeof *frame_id);
+    if (!z || !frame_id) {
         return NULL;
     }
-    memset(zeros, 0, (size_t)inter * sizeof *zeros);
-    s->model->compute.kernels->exp_f32(logs, logs, (size_t)s->n_ids * (size_t)inter);
-    int id = 0, left = durations[0];
-    for (int t = 0; t < s->n_frames; t++, left--) {
-        while (left <= 0 && id < s->n_ids) {
-            left = ++id < s->n_ids ? durations[id] : 0;
-        }
-        const float *mean = id < s->n_ids ? m + (ptrdiff_t)id * inter : zeros;
-        const float *scale = id < s->n_ids ? logs + (ptrdiff_t)id * inter : NULL;
-        if (!request->noise_prior) {
-            ut_rng_normal(request->seed, UT_PIPER_STREAM_PRIOR, (uint64_t)t * (uint64_t)inter, noise, (size_t)inter);
-        }
-        for (int c = 0; c < inter; c++) {
-            float value = request->noise_prior ? request->noise_prior[(ptrdiff_t)c * s->n_frames + t] : noise[c];
-            z[(ptrdiff_t)t * inter + c] = mean[c] + value * (scale ? scale[c] : 1.0f) * request->noise_scale;
+    for (int id = 0; id < s->n_ids; id++) {
+        for (int i = 0; i < durations[id]; i++) {
+            frame_id[t++] = id;
         }
     }
+    if (t == 0) {
+        frame_id[0] = s->n_ids;
+    }
+    s->model->compute.kernels->exp_f32(logs, logs, (size_t)s->n_ids * (size_t)inter);
+    struct prior prior = {s, m, logs, frame_id, z};
+    ut_pool_run(s->model->compute.pool, s->n_frames, 8, sample_frames, &prior);
     return z;
 }
 

@@ -1,5 +1,5 @@
-/* What each level's files offer to kernels.c: a function that puts its entries over those of the
- * level below. Not for callers of kernels.h. */
+/* What the files of each level offer to kernels.c: functions that put their entries over those of
+ * the level below. Call them only where ut_cpu_level_supported. Not for callers of kernels.h. */
 #ifndef UT_KERNELS_LEVELS_H
 #define UT_KERNELS_LEVELS_H
 
@@ -8,10 +8,13 @@
 /* Fills every entry. */
 void ut_kernels_fill_scalar(struct ut_kernels *table);
 
-/* Replace what the level has; the rest stays the level below. The conv entries share `panel`, so a
- * level replaces all three or none. Call only where ut_cpu_level_supported. */
-void ut_kernels_fill_avx2(struct ut_kernels *table);
-void ut_kernels_fill_avx512(struct ut_kernels *table);
+/* The convolutions share `panel`, so a level replaces all three or none. */
+void ut_kernels_fill_conv_avx2(struct ut_kernels *table);
+void ut_kernels_fill_conv_avx512(struct ut_kernels *table);
+
+/* Elementwise functions and operations on rows; the spline stays the scalar one. */
+void ut_kernels_fill_elementwise_avx2(struct ut_kernels *table);
+void ut_kernels_fill_elementwise_avx512(struct ut_kernels *table);
 
 /* The scalar inverse spline (spline.c). */
 void ut_kernels_spline_inverse(const struct ut_spline *op);

@@ -1,0 +1,134 @@
+/* Vectors of 16 floats on AVX-512 F, BW, DQ, VL: the primitives that the templates are written on.
+ * vec_avx2.h has the same names. Partial loads and stores touch the first n elements only (n in
+ * 1..V_WIDTH - 1) and never fault behind them. */
+#ifndef UT_KERNELS_VEC_AVX512_H
+#define UT_KERNELS_VEC_AVX512_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+enum { V_WIDTH = 16 };
+typedef __m512 v_float;
+typedef __mmask16 v_mask;
+
+static inline v_mask v_first(int n) {
+    return (v_mask)((1u << n) - 1);
+}
+
+static inline v_float v_set(float x) {
+    return _mm512_set1_ps(x);
+}
+
+static inline v_float v_load(const float *p) {
+    return _mm512_loadu_ps(p);
+}
+
+/* The elements behind the first n are `fill`. */
+static inline v_float v_load_n(const float *p, int n, float fill) {
+    return _mm512_mask_loadu_ps(_mm512_set1_ps(fill), v_first(n), p);
+}
+
+static inline void v_store(float *p, v_float x) {
+    _mm512_storeu_ps(p, x);
+}
+
+static inline void v_store_n(float *p, v_float x, int n) {
+    _mm512_mask_storeu_ps(p, v_first(n), x);
+}
+
+static inline v_float v_load_f16(const uint16_t *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+static inline v_float v_load_f16_n(const uint16_t *p, int n) {
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(v_first(n), p));
+}
+
+static inline v_float v_from_bf16(__m256i h) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+
+static inline v_float v_load_bf16(const uint16_t *p) {
+    return v_from_bf16(_mm256_loadu_si256((const __m256i *)p));
+}
+
+static inline v_float v_load_bf16_n(const uint16_t *p, int n) {
+    return v_from_bf16(_mm256_maskz_loadu_epi16(v_first(n), p));
+}
+
+static inline v_float v_add(v_float a, v_float b) {
+    return _mm512_add_ps(a, b);
+}
+
+static inline v_float v_sub(v_float a, v_float b) {
+    return _mm512_sub_ps(a, b);
+}
+
+static inline v_float v_mul(v_float a, v_float b) {
+    return _mm512_mul_ps(a, b);
+}
+
+static inline v_float v_div(v_float a, v_float b) {
+    return _mm512_div_ps(a, b);
+}
+
+static inline v_float v_sqrt(v_float a) {
+    return _mm512_sqrt_ps(a);
+}
+
+/* a * b + c, rounded once. */
+static inline v_float v_fma(v_float a, v_float b, v_float c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+/* c - a * b, rounded once. */
+static inline v_float v_fnma(v_float a, v_float b, v_float c) {
+    return _mm512_fnmadd_ps(a, b, c);
+}
+
+/* Where one is NaN, b: so write v_min(limit, x) to let a NaN in x through. */
+static inline v_float v_min(v_float a, v_float b) {
+    return _mm512_min_ps(a, b);
+}
+
+static inline v_float v_max(v_float a, v_float b) {
+    return _mm512_max_ps(a, b);
+}
+
+static inline v_float v_abs(v_float a) {
+    return _mm512_abs_ps(a);
+}
+
+/* `size` (not negative) with the sign of `sign`. */
+static inline v_float v_with_sign(v_float size, v_float sign) {
+    return _mm512_or_ps(size, _mm512_and_ps(sign, _mm512_set1_ps(-0.0f)));
+}
+
+/* To the nearest integer, ties to even. */
+static inline v_float v_round(v_float a) {
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+/* x * 2^n for integers n in -160..160, rounded once also where the result is subnormal. */
+static inline v_float v_scale_by_power(v_float x, v_float n) {
+    return _mm512_scalef_ps(x, n);
+}
+
+/* False where one is NaN. */
+static inline v_mask v_greater(v_float a, v_float b) {
+    return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
+}
+
+static inline v_float v_select(v_mask condition, v_float yes, v_float no) {
+    return _mm512_mask_blend_ps(condition, no, yes);
+}
+
+static inline float v_sum(v_float a) {
+    return _mm512_reduce_add_ps(a);
+}
+
+static inline float v_largest(v_float a) {
+    return _mm512_reduce_max_ps(a);
+}
+
+#endif

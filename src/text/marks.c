@@ -116,7 +116,8 @@ static bool is_closing(uint32_t c) {
 }
 
 bool ut_ends_sentence(const char *text, size_t n) {
-    while (n > 0) {
+    /* Bounded, because it is asked for every line. */
+    for (int n_tries = 0; n > 0 && n_tries < 64; n_tries++) {
         uint32_t c = ut_utf8_previous(text, &n);
         struct ut_mark mark;
         if (!ut_is_space(c) && !is_closing(c)) {

@@ -35,7 +35,7 @@ struct ut_clause_end {
 struct ut_clause_end ut_clause_end(const char *s, size_t n, enum ut_clause_stop stop);
 
 /* True if text[0, n) ends with a sentence's mark or an ellipsis, then maybe closing quotes, brackets and
- * white space. */
+ * white space (fewer than 64 of them). */
 bool ut_ends_sentence(const char *text, size_t n);
 
 #endif

@@ -221,8 +221,16 @@ static bool ends_with_linking_vowel(const struct ut_text_buffer *out) {
            ends_with(out, n, "ɨ");
 }
 
-/* Copies a clause without its separators. espeak-ng before 1.52 has a nameless link phoneme, an empty
- * element `||` or `| `, that the newer one prints as `ʲ`; and it has oːɹ for ɔːɹ. */
+/* True if there is a link at s: an empty element, `||` or at the end of a word `| ` (but `|| ` is a
+ * pause), between the vowels it links. */
+static bool is_link(const char *phonemes, const char *s, const struct ut_text_buffer *out) {
+    bool is_empty = s[0] == '|' && (s[1] == '|' || (s[1] == ' ' && s > phonemes && s[-1] != '|'));
+    return is_empty && starts_with_vowel(s + 2) && ends_with_linking_vowel(out);
+}
+
+/* Copies a clause without its separators. espeak-ng before 1.52 has a nameless link phoneme that the newer
+ * one prints as `ʲ`; it has oːɹ for ɔːɹ; and where it knows no IPA for a phoneme (German "-burts-") it
+ * writes `??`, which a voice would take for a question. */
 static utter_status append_separated(struct ut_text_buffer *out, const char *phonemes, bool us_or,
                                      utter_error *err) {
     utter_status status = UTTER_OK;
@@ -231,13 +239,13 @@ static utter_status append_separated(struct ut_text_buffer *out, const char *pho
         while (((unsigned char)s[n] & 0xC0) == 0x80) {
             n++;
         }
-        bool is_link = s[0] == '|' && (s[1] == '|' || s[1] == ' ') && starts_with_vowel(s + 2) &&
-                       ends_with_linking_vowel(out);
-        if (is_link) {
+        if (is_link(phonemes, s, out)) {
             status = ut_text_buffer_append(out, "ʲ", strlen("ʲ"), err);
         } else if (us_or && starts_with(s, "ɹ") && ends_with(out, out->n, "oː")) {
             out->n -= strlen("oː");
             status = ut_text_buffer_append(out, "ɔːɹ", strlen("ɔːɹ"), err);
+        } else if (*s == '?' && ends_with(out, out->n, "?")) {
+            out->n--;
         } else if (*s != '|') {
             status = ut_text_buffer_append(out, s, n, err);
         }

@@ -70,30 +70,26 @@ static void close_sentences(struct ut_segmenter *segmenter) {
     }
 }
 
-/* ICU ends a sentence at every newline; where text is wrapped that means nothing. */
-static bool is_sentence_end(const char *text, size_t n) {
-    size_t at = n;
-    while (at > 0 && ut_is_space((unsigned char)text[at - 1])) {
-        if (text[--at] == '\n') {
-            return ut_ends_sentence(text, n);
-        }
-    }
-    return true;
-}
-
-/* The last sentence boundary inside text[0, n), 0 if there is none. */
+/* The last sentence boundary inside text[0, n), 0 if there is none. ICU ends a sentence at every newline;
+ * where text is wrapped that means nothing. */
 static size_t last_sentence(struct ut_segmenter *segmenter, const char *text, size_t n) {
     UErrorCode code = U_ZERO_ERROR;
     utext_openUTF8(segmenter->window, text, (int64_t)n, &code);
     ubrk_setUText(segmenter->sentences, segmenter->window, &code);
-    if (U_FAILURE(code)) {
-        return 0;
+    for (size_t at = n; at > 0 && U_SUCCESS(code);) {
+        int32_t boundary = ubrk_preceding(segmenter->sentences, (int32_t)at);
+        if (boundary <= 0) {
+            return 0;
+        }
+        bool has_newline = false;
+        for (at = (size_t)boundary; at > 0 && ut_is_space((unsigned char)text[at - 1]); at--) {
+            has_newline = has_newline || text[at - 1] == '\n';
+        }
+        if (!has_newline || ut_ends_sentence(text, at)) {
+            return (size_t)boundary;
+        }
     }
-    int32_t boundary = ubrk_preceding(segmenter->sentences, (int32_t)n);
-    while (boundary > 0 && !is_sentence_end(text, (size_t)boundary)) {
-        boundary = ubrk_previous(segmenter->sentences);
-    }
-    return boundary > 0 ? (size_t)boundary : 0;
+    return 0;
 }
 
 #else

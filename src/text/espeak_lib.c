@@ -1,0 +1,266 @@
+/* The one door to libespeak-ng: lock, initialisation, voice, formant synthesis. Works with espeak-ng
+ * 1.50 and later (checked with 1.51). MBROLA voices are refused: espeak-ng starts another program for
+ * them and writes to the terminal when it is missing. */
+#include "text/espeak_lib.h"
+
+#include "ut_config.h"
+
+#if UT_HAVE_ESPEAK
+
+#include <ctype.h>
+#include <espeak-ng/espeak_ng.h>
+#include <locale.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/checked.h"
+
+/* Globals because the library behind them is one: espeak-ng keeps its translator, its voice and its
+ * position in the text in globals of its own. All are read and written under the mutex only. */
+static pthread_mutex_t espeak_mutex = PTHREAD_MUTEX_INITIALIZER;
+static bool is_initialized;
+static bool voice_is_set; /* by the last ut_espeak_set_voice */
+
+/* espeak-ng copies names into buffers of 40 bytes, partly without looking at their length. */
+enum { MAX_NAME = 39, MAX_VARIANT = 12, N_NEAREST = 3 };
+
+static utter_status initialize(utter_error *err) {
+    /* espeak-ng sets LC_CTYPE of the whole process and does not need it afterwards. */
+    const char *current = setlocale(LC_CTYPE, NULL);
+    char saved[128];
+    snprintf(saved, sizeof saved, "%s", current ? current : "C");
+    espeak_ng_InitializePath(NULL);
+    espeak_ng_ERROR_CONTEXT context = NULL;
+    espeak_ng_STATUS status = espeak_ng_Initialize(&context);
+    espeak_ng_ClearErrorContext(&context);
+    if (status == ENS_OK) {
+        status = espeak_ng_InitializeOutput(ENOUTPUT_MODE_SYNCHRONOUS, 0, NULL);
+    }
+    setlocale(LC_CTYPE, saved);
+    if (status != ENS_OK) {
+        char reason[256];
+        const char *path = "";
+        espeak_ng_GetStatusCodeMessage(status, reason, sizeof reason);
+        espeak_Info(&path);
+        return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
+                       "espeak-ng cannot start with its data in '%s' (%s): install the package "
+                       "espeak-ng-data or set ESPEAK_DATA_PATH", path, reason);
+    }
+    is_initialized = true;
+    return UTTER_OK;
+}
+
+utter_status ut_espeak_lock(utter_error *err) {
+    pthread_mutex_lock(&espeak_mutex);
+    utter_status status = is_initialized ? UTTER_OK : initialize(err);
+    if (status != UTTER_OK) {
+        pthread_mutex_unlock(&espeak_mutex);
+    }
+    return status;
+}
+
+void ut_espeak_unlock(void) {
+    pthread_mutex_unlock(&espeak_mutex);
+}
+
+/* ---- Voice -------------------------------------------------------------------------------- */
+
+/* Names come from voice files: nothing that leads out of espeak-ng's data folder or overruns its
+ * buffers may pass. */
+static bool name_is_sane(const char *name) {
+    size_t n = strlen(name);
+    const char *variant = strchr(name, '+');
+    if (n == 0 || n > MAX_NAME || name[0] == '/' || (variant && n > MAX_NAME - MAX_VARIANT) ||
+        (variant && strlen(variant) > MAX_VARIANT)) {
+        return false;
+    }
+    for (const char *s = name; *s; s++) {
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_/+ (),", *s)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_mbrola(const char *name) {
+    return strncasecmp(name, "mb/", 3) == 0 || strcasestr(name, "mb-") || strcasestr(name, "mbrola");
+}
+
+/* Edit distance of two short names without regard to case. */
+static size_t name_distance(const char *a, const char *b) {
+    size_t row[MAX_NAME + 1], n_b = strnlen(b, MAX_NAME);
+    for (size_t j = 0; j <= n_b; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 0; a[i] && i < MAX_NAME; i++) {
+        size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < n_b; j++) {
+            bool same = tolower((unsigned char)a[i]) == tolower((unsigned char)b[j]);
+            size_t replace = diagonal + (same ? 0 : 1);
+            diagonal = row[j + 1];
+            row[j + 1] = UT_MIN(replace, UT_MIN(row[j], diagonal) + 1);
+        }
+    }
+    return row[n_b];
+}
+
+static utter_status fail_not_found(const char *name, utter_error *err) {
+    const char *nearest[N_NEAREST] = {"", "", ""};
+    size_t distance[N_NEAREST] = {SIZE_MAX, SIZE_MAX, SIZE_MAX};
+    const espeak_VOICE **voices = espeak_ListVoices(NULL);
+    for (; voices && *voices; voices++) {
+        if (is_mbrola((*voices)->identifier) || (*voices)->languages[0] == '\0') {
+            continue;
+        }
+        const char *language = (*voices)->languages + 1; /* behind its priority byte */
+        size_t d = name_distance(name, language);
+        for (int i = 0; i < N_NEAREST && strcmp(nearest[i], language) != 0; i++) {
+            if (d < distance[i]) {
+                memmove(&distance[i + 1], &distance[i], (size_t)(N_NEAREST - 1 - i) * sizeof *distance);
+                memmove(&nearest[i + 1], &nearest[i], (size_t)(N_NEAREST - 1 - i) * sizeof *nearest);
+                distance[i] = d;
+                nearest[i] = language;
+                break;
+            }
+        }
+    }
+    return ut_fail(err, UTTER_ERROR_NOT_FOUND,
+                   "espeak-ng has no voice '%.100s'; the nearest are %s, %s and %s (all: espeak-ng --voices)",
+                   name, nearest[0], nearest[1], nearest[2]);
+}
+
+/* Tries the names that mean nearly the same; `name` is sane. */
+static bool set_substitute(const char *name, const struct ut_log *log) {
+    static const char *const table[][2] = {{"en-gb", "en-gb-x-rp"}, {"fr-fr", "fr"}};
+    char spelled[MAX_NAME + 1];
+    snprintf(spelled, sizeof spelled, "%s", name);
+    for (char *s = spelled; *s; s++) {
+        *s = *s == '_' ? '-' : (char)tolower((unsigned char)*s);
+    }
+    bool is_set = strcmp(spelled, name) != 0 && espeak_ng_SetVoiceByName(spelled) == ENS_OK;
+    for (size_t i = 0; !is_set && i < UT_COUNT(table); i++) {
+        if (strcmp(spelled, table[i][0]) == 0) {
+            snprintf(spelled, sizeof spelled, "%s", table[i][1]);
+            is_set = espeak_ng_SetVoiceByName(spelled) == ENS_OK;
+        }
+    }
+    for (char *dash; !is_set && (dash = strrchr(spelled, '-')) != NULL && dash > spelled;) {
+        *dash = '\0';
+        is_set = espeak_ng_SetVoiceByName(spelled) == ENS_OK;
+    }
+    if (is_set) {
+        ut_log(log, UTTER_LOG_WARNING, "espeak-ng has no voice '%s': '%s' is used instead", name, spelled);
+    }
+    return is_set;
+}
+
+utter_status ut_espeak_set_voice(const char *name, const struct ut_log *log, utter_error *err) {
+    voice_is_set = false;
+    if (is_mbrola(name)) {
+        return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
+                       "'%.100s' is an MBROLA voice: choose one of espeak-ng's own (espeak-ng --voices)", name);
+    }
+    if (!name_is_sane(name)) {
+        return fail_not_found(name, err);
+    }
+    if (espeak_ng_SetVoiceByName(name) != ENS_OK && !set_substitute(name, log)) {
+        return fail_not_found(name, err);
+    }
+    voice_is_set = true;
+    return UTTER_OK;
+}
+
+int ut_espeak_sample_rate(void) {
+    return espeak_ng_GetSampleRate();
+}
+
+const char *ut_espeak_version(void) {
+    return espeak_Info(NULL);
+}
+
+/* ---- Formant synthesis -------------------------------------------------------------------- */
+
+struct synthesis {
+    bool (*sink)(void *user, const int16_t *samples, size_t n);
+    void *user;
+    bool stopped;
+};
+
+/* A wave of NULL is the end of the text. */
+static int on_samples(short *wave, int n, espeak_EVENT *events) {
+    struct synthesis *run = events->user_data;
+    if (wave && n > 0 && !run->stopped) {
+        run->stopped = !run->sink(run->user, wave, (size_t)n);
+    }
+    return run->stopped;
+}
+
+utter_status ut_espeak_synth(const char *text, int rate_wpm,
+                             bool (*sink)(void *user, const int16_t *samples, size_t n), void *user,
+                             utter_error *err) {
+    if (!voice_is_set) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "no espeak-ng voice is chosen");
+    }
+    if (rate_wpm < espeakRATE_MINIMUM || rate_wpm > espeakRATE_MAXIMUM) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "speaking rate %d is not in %d..%d words per minute",
+                       rate_wpm, espeakRATE_MINIMUM, espeakRATE_MAXIMUM);
+    }
+    for (const char *s = text; *s; s++) {
+        if ((unsigned char)*s < ' ' && !isspace((unsigned char)*s)) {
+            return ut_fail(err, UTTER_ERROR_ARGUMENT, "control character 0x%02x at byte %zu of the text",
+                           *s, (size_t)(s - text));
+        }
+    }
+    struct synthesis run = {.sink = sink, .user = user};
+    espeak_SetSynthCallback(on_samples);
+    espeak_ng_SetParameter(espeakRATE, rate_wpm, 0);
+    espeak_ng_STATUS status = espeak_ng_Synthesize(text, strlen(text) + 1, 0, POS_CHARACTER, 0,
+                                                   espeakCHARS_UTF8 | espeakENDPAUSE, NULL, &run);
+    if (run.stopped) {
+        return ut_fail(err, UTTER_ERROR_CANCELLED, "stopped");
+    }
+    if (status != ENS_OK) {
+        char reason[256];
+        espeak_ng_GetStatusCodeMessage(status, reason, sizeof reason);
+        return ut_fail(err, UTTER_ERROR_INTERNAL, "espeak-ng could not speak: %s", reason);
+    }
+    return UTTER_OK;
+}
+
+#else
+
+static utter_status fail_without(utter_error *err) {
+    return ut_fail(err, UTTER_ERROR_UNSUPPORTED, "built without espeak-ng: install libespeak-ng-dev, "
+                   "then configure with -Despeak=enabled and build again");
+}
+
+utter_status ut_espeak_lock(utter_error *err) {
+    return fail_without(err);
+}
+
+void ut_espeak_unlock(void) {
+}
+
+utter_status ut_espeak_set_voice(const char *name, const struct ut_log *log, utter_error *err) {
+    return fail_without(err);
+}
+
+int ut_espeak_sample_rate(void) {
+    return 0;
+}
+
+const char *ut_espeak_version(void) {
+    return "";
+}
+
+utter_status ut_espeak_synth(const char *text, int rate_wpm,
+                             bool (*sink)(void *user, const int16_t *samples, size_t n), void *user,
+                             utter_error *err) {
+    return fail_without(err);
+}
+
+#endif

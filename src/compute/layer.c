@@ -8,13 +8,18 @@
 struct ut_layer_source ut_layer_source_conv(const struct ut_tensor *weight,
                                             const struct ut_tensor *bias) {
     int n_in = (int)weight->dims[1], n_taps = (int)weight->dims[2];
-    return (struct ut_layer_source){
-        .weight = weight, .out_step = (ptrdiff_t)n_in * n_taps, .tap_step = 1, .in_step = n_taps,
-        .bias = bias, .n_out = (int)weight->dims[0], .n_taps = n_taps, .n_in = n_in};
+    return (struct ut_layer_source){.weight = weight,
+                                    .out_step = (ptrdiff_t)n_in * n_taps,
+                                    .tap_step = 1,
+                                    .in_step = n_taps,
+                                    .bias = bias,
+                                    .n_out = (int)weight->dims[0],
+                                    .n_taps = n_taps,
+                                    .n_in = n_in};
 }
 
-/* Source elements of a panel that are moved together: their destination rows stay in the first-level
- * cache while one lane after the other is written. */
+/* Source elements of a panel that are moved together: their destination rows stay in the
+ * first-level cache while one lane after the other is written. */
 enum { BLOCK = 32 };
 
 struct pack_job {
@@ -43,8 +48,8 @@ static inline bool move16(char *dst, const char *src, uint16_t flip, uint16_t ex
     return bad;
 }
 
-/* Byte offsets of up to BLOCK elements (c, k), k fastest, from element `first` on: in the source from
- * the lane's first element, in the destination from the panel's. */
+/* Byte offsets of up to BLOCK elements (c, k), k fastest, from element `first` on: in the source
+ * from the lane's first element, in the destination from the panel's. */
 struct offsets {
     ptrdiff_t src[BLOCK], dst[BLOCK];
     int n;
@@ -63,7 +68,8 @@ static void list_offsets(const struct pack_job *job, int first, struct offsets *
     }
 }
 
-static bool move_lane(const struct ut_layer_source *s, const struct offsets *o, char *dst, const char *src) {
+static bool move_lane(const struct ut_layer_source *s, const struct offsets *o, char *dst,
+                      const char *src) {
     bool bad = false;
     if (s->weight->type == UT_F32) {
         for (int i = 0; i < o->n; i++) {
@@ -94,7 +100,8 @@ static void pack_panels(void *user, int begin, int end) {
             list_offsets(job, first, &o);
             for (int lane = 0; lane < n_lanes; lane++) {
                 ptrdiff_t at = s->offset + ((ptrdiff_t)p * job->panel + lane) * s->out_step;
-                if (move_lane(s, &o, dst + lane * size, (const char *)s->weight->data + at * size)) {
+                if (move_lane(s, &o, dst + lane * size,
+                              (const char *)s->weight->data + at * size)) {
                     atomic_store(&job->bad, true);
                 }
             }
@@ -103,13 +110,14 @@ static void pack_panels(void *user, int begin, int end) {
 }
 
 static utter_status fail_not_finite(const struct ut_tensor *tensor, utter_error *err) {
-    return ut_fail(err, UTTER_ERROR_FORMAT,
-                   "tensor %s holds a value that is not finite: the file is damaged, fetch it again",
-                   tensor->name);
+    return ut_fail(
+        err, UTTER_ERROR_FORMAT,
+        "tensor %s holds a value that is not finite: the file is damaged, fetch it again",
+        tensor->name);
 }
 
-static utter_status pack_bias(struct ut_arena *arena, const struct ut_layer_source *s, size_t n_padded,
-                              float **out, utter_error *err) {
+static utter_status pack_bias(struct ut_arena *arena, const struct ut_layer_source *s,
+                              size_t n_padded, float **out, utter_error *err) {
     float *bias = ut_arena_alloc(arena, n_padded, sizeof *bias), *all = NULL;
     if (!bias) {
         return ut_fail_memory(err, n_padded * sizeof *bias);
@@ -121,7 +129,8 @@ static utter_status pack_bias(struct ut_arena *arena, const struct ut_layer_sour
             return status;
         }
         for (int o = 0; o < s->n_out; o++) {
-            bias[o] = s->negate ? -all[s->bias_offset + (size_t)o] : all[s->bias_offset + (size_t)o];
+            bias[o] =
+                s->negate ? -all[s->bias_offset + (size_t)o] : all[s->bias_offset + (size_t)o];
         }
     }
     *out = bias;
@@ -133,12 +142,15 @@ utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *ar
                            utter_error *err) {
     const struct ut_tensor *weight = source->weight;
     if (weight->type != UT_F32 && weight->type != UT_F16 && weight->type != UT_BF16) {
-        return ut_fail(err, UTTER_ERROR_UNSUPPORTED, "tensor %s is %s: only f32, f16 and bf16 weights "
-                       "are supported", weight->name, ut_dtype_name(weight->type));
+        return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
+                       "tensor %s is %s: only f32, f16 and bf16 weights "
+                       "are supported",
+                       weight->name, ut_dtype_name(weight->type));
     }
     int panel = compute->kernels->panel, n_panels = (source->n_out + panel - 1) / panel;
     size_t n = (size_t)n_panels * (size_t)panel * (size_t)source->n_taps * (size_t)source->n_in;
-    struct pack_job job = {.source = source, .panel = panel,
+    struct pack_job job = {.source = source,
+                           .panel = panel,
                            .panels = ut_arena_alloc(arena, n, ut_dtype_size(weight->type))};
     if (!job.panels) {
         return ut_fail_memory(err, n * ut_dtype_size(weight->type));
@@ -147,8 +159,11 @@ utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *ar
     if (job.bad) {
         return fail_not_finite(weight, err);
     }
-    *out = (struct ut_layer){.panels = job.panels, .type = weight->type, .n_out = source->n_out,
-                             .n_in = source->n_in, .n_taps = source->n_taps};
+    *out = (struct ut_layer){.panels = job.panels,
+                             .type = weight->type,
+                             .n_out = source->n_out,
+                             .n_in = source->n_in,
+                             .n_taps = source->n_taps};
     return pack_bias(arena, source, (size_t)n_panels * (size_t)panel, &out->bias, err);
 }
 

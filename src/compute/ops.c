@@ -22,7 +22,8 @@ static void conv_rows(void *user, int begin, int end) {
     job->kernel(&part);
 }
 
-void ut_conv(const struct ut_compute *compute, const struct ut_layer *layer, const struct ut_conv *op) {
+void ut_conv(const struct ut_compute *compute, const struct ut_layer *layer,
+             const struct ut_conv *op) {
     struct ut_conv whole = *op;
     whole.w = layer->panels;
     whole.bias = op->bias ? op->bias : layer->bias;
@@ -30,10 +31,9 @@ void ut_conv(const struct ut_compute *compute, const struct ut_layer *layer, con
     whole.n_in = layer->n_in;
     whole.n_out = layer->n_out;
     const struct ut_kernels *kernels = compute->kernels;
-    struct conv_job job = {
-        &whole, layer->type == UT_F16    ? kernels->conv_f16
-                : layer->type == UT_BF16 ? kernels->conv_bf16
-                                         : kernels->conv_f32};
+    struct conv_job job = {&whole, layer->type == UT_F16    ? kernels->conv_f16
+                                   : layer->type == UT_BF16 ? kernels->conv_bf16
+                                                            : kernels->conv_f32};
     ut_pool_run(compute->pool, op->n_rows, CONV_GRAIN, conv_rows, &job);
 }
 
@@ -67,8 +67,9 @@ struct norm_job {
 static void norm_rows(void *user, int begin, int end) {
     const struct norm_job *j = user;
     ptrdiff_t at = (ptrdiff_t)begin * j->n_ch;
-    j->kernels->layernorm_f32(j->y + at, j->n_ch, j->x + at, j->n_ch, j->add ? j->add + at : NULL, j->n_ch,
-                              j->norm->gamma, j->norm->beta, j->norm->eps, end - begin, j->n_ch);
+    j->kernels->layernorm_f32(j->y + at, j->n_ch, j->x + at, j->n_ch, j->add ? j->add + at : NULL,
+                              j->n_ch, j->norm->gamma, j->norm->beta, j->norm->eps, end - begin,
+                              j->n_ch);
 }
 
 void ut_layernorm(const struct ut_compute *compute, const struct ut_norm *norm, float *y,
@@ -118,7 +119,8 @@ struct tanh_job {
 static void tanh_rows(void *user, int begin, int end) {
     const struct tanh_job *j = user;
     float *sum = j->linear ? j->linear : j->y;
-    j->kernels->dot_rows_f32(sum + begin, j->x + begin * j->x_row, j->x_row, j->w, 0, j->n, end - begin);
+    j->kernels->dot_rows_f32(sum + begin, j->x + begin * j->x_row, j->x_row, j->w, 0, j->n,
+                             end - begin);
     j->kernels->tanh_f32(j->y + begin, sum + begin, (size_t)(end - begin));
 }
 

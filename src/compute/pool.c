@@ -1,6 +1,6 @@
-/* The thread pool. A job is published as one 64-bit ticket, (number of chunks << 32 | next chunk): a
- * worker that takes a chunk learns in the same atomic step whether it exists, so a late worker can
- * never take part in a job that replaced the one it saw. */
+/* The thread pool. A job is published as one 64-bit ticket, (number of chunks << 32 | next chunk):
+ * a worker that takes a chunk learns in the same atomic step whether it exists, so a late worker
+ * can never take part in a job that replaced the one it saw. */
 #include "compute/pool.h"
 
 #include <pthread.h>
@@ -13,8 +13,8 @@
 
 #include "base/checked.h"
 
-/* Long enough to bridge the serial code between two operations (some 10 us), short enough that an idle
- * pool costs nothing. */
+/* Long enough to bridge the serial code between two operations (some 10 us), short enough that an
+ * idle pool costs nothing. */
 enum { SPIN_BEFORE_SLEEP = 4000, SPIN_BEFORE_YIELD = 2000, CHUNKS_PER_THREAD = 2 };
 
 #define TICKET_CLOSED UINT64_C(0)
@@ -102,7 +102,8 @@ void ut_pool_run(struct ut_pool *pool, int n, int grain, void (*fn)(void *user, 
     if (n <= 0) {
         return;
     }
-    int per_thread = (n + pool->n_threads * CHUNKS_PER_THREAD - 1) / (pool->n_threads * CHUNKS_PER_THREAD);
+    int per_thread =
+        (n + pool->n_threads * CHUNKS_PER_THREAD - 1) / (pool->n_threads * CHUNKS_PER_THREAD);
     int chunk = (per_thread + grain - 1) / grain * grain;
     if (pool->n_started == 0 || chunk >= n || pthread_mutex_trylock(&pool->busy) != 0) {
         fn(user, 0, n);
@@ -118,7 +119,8 @@ void ut_pool_run(struct ut_pool *pool, int n, int grain, void (*fn)(void *user, 
     atomic_fetch_add(&pool->generation, 1);
     wake_all(pool);
     work(pool);
-    for (int spins = 0; atomic_load_explicit(&pool->n_done, memory_order_acquire) < n_chunks; spins++) {
+    for (int spins = 0; atomic_load_explicit(&pool->n_done, memory_order_acquire) < n_chunks;
+         spins++) {
         if (spins < SPIN_BEFORE_YIELD) {
             pause_cpu();
         } else {
@@ -161,8 +163,8 @@ utter_status ut_pool_create(struct ut_mem *mem, int n_threads, struct ut_pool **
         if (!start_worker(pool)) {
             ut_pool_destroy(pool);
             return ut_fail(err, UTTER_ERROR_MEMORY,
-                           "thread %d of %d could not be started: use fewer threads", pool->n_started + 2,
-                           n_threads);
+                           "thread %d of %d could not be started: use fewer threads",
+                           pool->n_started + 2, n_threads);
         }
     }
     *out = pool;
@@ -237,7 +239,8 @@ static int quota_cpus(void) {
         }
     } else if (read_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", line, sizeof line)) {
         quota = atof(line);
-        period = read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", line, sizeof line) ? atof(line) : 0;
+        period =
+            read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", line, sizeof line) ? atof(line) : 0;
     }
     return quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
 }

@@ -52,13 +52,20 @@ static float *random_values(struct fixture *f, uint32_t stream, size_t n) {
 }
 
 /* w and b are [n_out, n_in, n_taps] and [n_out]. */
-static struct ut_layer make_layer(struct fixture *f, const float *w, const float *b, int n_out, int n_in, int n_taps,
-                                  bool negate) {
-    struct ut_tensor weight = {.name = "w", .type = UT_F32, .n_dims = 3,
-                               .dims = {(uint64_t)n_out, (uint64_t)n_in, (uint64_t)n_taps, 1}, .data = w,
+static struct ut_layer make_layer(struct fixture *f, const float *w, const float *b, int n_out,
+                                  int n_in, int n_taps, bool negate) {
+    struct ut_tensor weight = {.name = "w",
+                               .type = UT_F32,
+                               .n_dims = 3,
+                               .dims = {(uint64_t)n_out, (uint64_t)n_in, (uint64_t)n_taps, 1},
+                               .data = w,
                                .n_bytes = (size_t)(n_out * n_in * n_taps) * 4};
-    struct ut_tensor bias = {.name = "b", .type = UT_F32, .n_dims = 1, .dims = {(uint64_t)n_out, 1, 1, 1},
-                             .data = b, .n_bytes = (size_t)n_out * 4};
+    struct ut_tensor bias = {.name = "b",
+                             .type = UT_F32,
+                             .n_dims = 1,
+                             .dims = {(uint64_t)n_out, 1, 1, 1},
+                             .data = b,
+                             .n_bytes = (size_t)n_out * 4};
     struct ut_layer_source source = ut_layer_source_conv(&weight, &bias);
     struct ut_layer layer;
     utter_error err;
@@ -70,15 +77,28 @@ static struct ut_layer make_layer(struct fixture *f, const float *w, const float
 static void conv_equals_its_definition(void **state) {
     struct fixture *f = *state;
     enum { IN = 13, OUT = 37, TAPS = 5, DILATION = 3, ROWS = 101, HALO = DILATION * (TAPS - 1) };
-    const float *x = random_values(f, 1, (ROWS + HALO) * IN), *w = random_values(f, 2, OUT * IN * TAPS);
-    const float *b = random_values(f, 3, OUT), *add = random_values(f, 4, ROWS * OUT), *add2 = random_values(f, 5, ROWS * OUT);
+    const float *x = random_values(f, 1, (ROWS + HALO) * IN),
+                *w = random_values(f, 2, OUT * IN * TAPS);
+    const float *b = random_values(f, 3, OUT), *add = random_values(f, 4, ROWS * OUT),
+                *add2 = random_values(f, 5, ROWS * OUT);
     struct ut_layer layer = make_layer(f, w, b, OUT, IN, TAPS, true);
     float *y[3], *act = random_values(f, 6, ROWS * OUT);
     for (int i = 0; i < 3; i++) {
         y[i] = random_values(f, 7, ROWS * OUT);
-        struct ut_conv op = {.x = x, .x_row = IN, .x_tap = DILATION * IN, .add = add, .add_row = OUT, .add2 = add2,
-                             .add2_row = OUT, .scale = 0.5f, .y = y[i], .y_row = OUT, .y_act = act, .y_act_row = OUT,
-                             .slope = 0.1f, .n_rows = ROWS};
+        struct ut_conv op = {.x = x,
+                             .x_row = IN,
+                             .x_tap = DILATION * IN,
+                             .add = add,
+                             .add_row = OUT,
+                             .add2 = add2,
+                             .add2_row = OUT,
+                             .scale = 0.5f,
+                             .y = y[i],
+                             .y_row = OUT,
+                             .y_act = act,
+                             .y_act_row = OUT,
+                             .slope = 0.1f,
+                             .n_rows = ROWS};
         ut_conv(&f->compute[i], &layer, &op);
         assert_memory_equal(y[0], y[i], ROWS * OUT * sizeof(float));
     }
@@ -87,7 +107,8 @@ static void conv_equals_its_definition(void **state) {
             double sum = -(double)b[o];
             for (int k = 0; k < TAPS; k++) {
                 for (int c = 0; c < IN; c++) {
-                    sum -= (double)x[(t + k * DILATION) * IN + c] * (double)w[(o * IN + c) * TAPS + k];
+                    sum -=
+                        (double)x[(t + k * DILATION) * IN + c] * (double)w[(o * IN + c) * TAPS + k];
                 }
             }
             double v = (sum + (double)add[t * OUT + o] + (double)add2[t * OUT + o]) * 0.5;
@@ -100,29 +121,43 @@ static void conv_equals_its_definition(void **state) {
 static void reject_not_finite(void **state) {
     struct fixture *f = *state;
     float w[8] = {1, 2, 3, 4, 5, NAN, 7, 8}, b[2] = {0, 0};
-    struct ut_tensor weight = {.name = "dec.x", .type = UT_F32, .n_dims = 3, .dims = {2, 4, 1, 1}, .data = w, .n_bytes = 32};
-    struct ut_tensor bias = {.name = "dec.b", .type = UT_F32, .n_dims = 1, .dims = {2, 1, 1, 1}, .data = b, .n_bytes = 8};
+    struct ut_tensor weight = {.name = "dec.x",
+                               .type = UT_F32,
+                               .n_dims = 3,
+                               .dims = {2, 4, 1, 1},
+                               .data = w,
+                               .n_bytes = 32};
+    struct ut_tensor bias = {.name = "dec.b",
+                             .type = UT_F32,
+                             .n_dims = 1,
+                             .dims = {2, 1, 1, 1},
+                             .data = b,
+                             .n_bytes = 8};
     struct ut_layer_source source = ut_layer_source_conv(&weight, &bias);
     struct ut_layer layer;
     utter_error err;
-    assert_int_equal(ut_layer_pack(&f->compute[0], &f->arena, &source, &layer, &err), UTTER_ERROR_FORMAT);
+    assert_int_equal(ut_layer_pack(&f->compute[0], &f->arena, &source, &layer, &err),
+                     UTTER_ERROR_FORMAT);
     assert_non_null(strstr(err.message, "dec.x"));
     w[5] = 6;
     assert_int_equal(ut_layer_pack(&f->compute[0], &f->arena, &source, &layer, &err), UTTER_OK);
     b[1] = INFINITY;
-    assert_int_equal(ut_layer_pack(&f->compute[0], &f->arena, &source, &layer, &err), UTTER_ERROR_FORMAT);
+    assert_int_equal(ut_layer_pack(&f->compute[0], &f->arena, &source, &layer, &err),
+                     UTTER_ERROR_FORMAT);
     weight.type = UT_I32;
-    assert_int_equal(ut_layer_pack(&f->compute[0], &f->arena, &source, &layer, &err), UTTER_ERROR_UNSUPPORTED);
+    assert_int_equal(ut_layer_pack(&f->compute[0], &f->arena, &source, &layer, &err),
+                     UTTER_ERROR_UNSUPPORTED);
 }
 
 /* One row of attention with relative positions, by the paper's formulas in double. */
-static void attend(const float *q, const float *k, const float *v, const float *rel_k, const float *rel_v, int n, int row,
-                   int d, int w, int t, double *y) {
+static void attend(const float *q, const float *k, const float *v, const float *rel_k,
+                   const float *rel_v, int n, int row, int d, int w, int t, double *y) {
     double *p = calloc((size_t)n, sizeof *p), sum = 0;
     for (int j = 0; j < n; j++) {
         double s = 0;
         for (int c = 0; c < d; c++) {
-            double key = (double)k[j * row + c] + (abs(j - t) <= w ? (double)rel_k[(j - t + w) * d + c] : 0);
+            double key =
+                (double)k[j * row + c] + (abs(j - t) <= w ? (double)rel_k[(j - t + w) * d + c] : 0);
             s += (double)q[t * row + c] * key;
         }
         p[j] = exp(s / sqrt(d));
@@ -131,7 +166,9 @@ static void attend(const float *q, const float *k, const float *v, const float *
     for (int c = 0; c < d; c++) {
         y[c] = 0;
         for (int j = 0; j < n; j++) {
-            y[c] += p[j] / sum * ((double)v[j * row + c] + (abs(j - t) <= w ? (double)rel_v[(j - t + w) * d + c] : 0));
+            y[c] += p[j] / sum *
+                    ((double)v[j * row + c] +
+                     (abs(j - t) <= w ? (double)rel_v[(j - t + w) * d + c] : 0));
         }
     }
     free(p);
@@ -141,9 +178,11 @@ static void check_attention(struct fixture *f, int n, int heads, int d) {
     enum { W = 4, BAND = 2 * W + 1 };
     int row = heads * d;
     size_t size = (size_t)(n * row);
-    const float *q = random_values(f, 11, size), *k = random_values(f, 12, size), *v = random_values(f, 13, size);
+    const float *q = random_values(f, 11, size), *k = random_values(f, 12, size),
+                *v = random_values(f, 13, size);
     const float *tables = random_values(f, 14, (size_t)(2 * BAND * d)), *rel_v = tables + BAND * d;
-    float *transposed = random_values(f, 15, (size_t)(BAND * d)), *zeros = random_values(f, 15, (size_t)(d + BAND));
+    float *transposed = random_values(f, 15, (size_t)(BAND * d)),
+          *zeros = random_values(f, 15, (size_t)(d + BAND));
     memset(zeros, 0, (size_t)(d + BAND) * sizeof *zeros);
     for (int r = 0; r < BAND; r++) {
         for (int c = 0; c < d; c++) {

@@ -1,4 +1,5 @@
-/* The generator: known answers of Philox, moments of the normal values, independence of the order. */
+/* The generator: known answers of Philox, moments of the normal values, independence of the order.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -60,8 +61,10 @@ static void seeds_and_streams_differ(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matches_known_answers), cmocka_unit_test(normal_has_its_moments),
-        cmocka_unit_test(any_order_gives_the_same), cmocka_unit_test(seeds_and_streams_differ),
+        cmocka_unit_test(matches_known_answers),
+        cmocka_unit_test(normal_has_its_moments),
+        cmocka_unit_test(any_order_gives_the_same),
+        cmocka_unit_test(seeds_and_streams_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,9 @@
-/* HiFi-GAN decoder (arXiv:2010.05646) as a stream: every activation is a window that slides over time,
- * and each convolution makes the rows that its input allows. Nothing is computed twice, memory does not
- * grow with the utterance, and the samples are the same for every tile size.
+/* HiFi-GAN decoder (arXiv:2010.05646) as a stream: every activation is a window that slides over
+ * time, and each convolution makes the rows that its input allows. Nothing is computed twice,
+ * memory does not grow with the utterance, and the samples are the same for every tile size.
  *
- * frames -> conv_pre -> [leaky ReLU, transposed conv, mean of residual blocks] per stage -> leaky ReLU,
- * conv_post, tanh. Reference: Generator, ResBlock1, ResBlock2. */
+ * frames -> conv_pre -> [leaky ReLU, transposed conv, mean of residual blocks] per stage -> leaky
+ * ReLU, conv_post, tanh. Reference: Generator, ResBlock1, ResBlock2. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,8 @@
 #include "base/checked.h"
 #include "models/piper/piper_model.h"
 
-/* Floats of one window's tile: a handful of windows of 128 KB stay in a core's second-level cache. */
+/* Floats of one window's tile: a handful of windows of 128 KB stay in a core's second-level cache.
+ */
 enum { TILE_FLOATS = 32 << 10, MIN_TILE_ROWS = 128, SAMPLES_PER_CALL = 4096 };
 
 #define SLOPE 0.1f
@@ -40,8 +41,8 @@ struct stage_state {
     int64_t in_done;         /* input rows upsampled */
     struct window up_raw, up_act;
     struct link links[PIPER_MAX_RESBLOCKS][PIPER_MAX_CHAIN];
-    float *sum;              /* [tile, C] of the residual blocks */
-    int64_t done;            /* rows handed on */
+    float *sum;   /* [tile, C] of the residual blocks */
+    int64_t done; /* rows handed on */
 };
 
 struct decoder {
@@ -52,7 +53,7 @@ struct decoder {
     int64_t total;      /* samples */
     int64_t done;       /* samples delivered */
     float *samples, *linear;
-    float *shown;       /* for observers only: a tile of values that are not stored otherwise */
+    float *shown; /* for observers only: a tile of values that are not stored otherwise */
     utter_error *err;
 };
 
@@ -60,7 +61,8 @@ static float *row_of(const struct window *w, int64_t row) {
     return w->data + (row - w->first) * w->n_ch;
 }
 
-static bool window_init(struct ut_arena *arena, struct window *w, int n_ch, int64_t capacity, int n_before) {
+static bool window_init(struct ut_arena *arena, struct window *w, int n_ch, int64_t capacity,
+                        int n_before) {
     w->data = ut_arena_alloc(arena, (size_t)capacity * (size_t)n_ch, sizeof(float));
     w->n_ch = n_ch;
     w->capacity = (int)capacity;
@@ -75,7 +77,8 @@ static bool window_init(struct ut_arena *arena, struct window *w, int n_ch, int6
 static void window_drop(struct window *w, int64_t keep_from) {
     int64_t drop = UT_MIN(keep_from, w->end) - w->first;
     if (w->data && drop > 0) {
-        memmove(w->data, w->data + drop * w->n_ch, (size_t)(w->end - w->first - drop) * (size_t)w->n_ch * sizeof(float));
+        memmove(w->data, w->data + drop * w->n_ch,
+                (size_t)(w->end - w->first - drop) * (size_t)w->n_ch * sizeof(float));
         w->first += drop;
     }
 }
@@ -87,8 +90,8 @@ static void window_pad(struct window *w, int64_t total, int n_behind) {
     }
 }
 
-static void observe(const struct decoder *d, const char *format, int index, const float *data, int64_t first,
-                    int64_t n, int64_t total, int n_ch) {
+static void observe(const struct decoder *d, const char *format, int index, const float *data,
+                    int64_t first, int64_t n, int64_t total, int n_ch) {
     const struct ut_piper_request *request = d->s->request;
     if (request->observer && n > 0) {
         char stage[32];
@@ -104,20 +107,28 @@ static void upsample(struct decoder *d, struct stage_state *st, int64_t n) {
     int n_in = st->in.n_ch, n_out = up->n_out;
     int64_t m = st->in_done, row = m * up->rate;
     for (int r = 0; r < up->rate; r++) {
-        struct ut_conv op = {
-            .x = row_of(&st->in, m + up->shift[r]), .x_row = n_in, .x_tap = n_in, .scale = 1,
-            .y = row_of(&st->up_raw, row + r), .y_row = (ptrdiff_t)up->rate * n_out,
-            .y_act = row_of(&st->up_act, row + r), .y_act_row = (ptrdiff_t)up->rate * n_out,
-            .slope = SLOPE, .n_rows = (int)n};
+        struct ut_conv op = {.x = row_of(&st->in, m + up->shift[r]),
+                             .x_row = n_in,
+                             .x_tap = n_in,
+                             .scale = 1,
+                             .y = row_of(&st->up_raw, row + r),
+                             .y_row = (ptrdiff_t)up->rate * n_out,
+                             .y_act = row_of(&st->up_act, row + r),
+                             .y_act_row = (ptrdiff_t)up->rate * n_out,
+                             .slope = SLOPE,
+                             .n_rows = (int)n};
         ut_conv(&d->s->model->compute, &up->phase[r], &op);
     }
     st->in_done += n;
     st->up_raw.end = st->up_act.end = st->in_done * up->rate;
-    observe(d, "dec_up%d", st->index, row_of(&st->up_raw, row), row, n * up->rate, st->total, n_out);
+    observe(d, "dec_up%d", st->index, row_of(&st->up_raw, row), row, n * up->rate, st->total,
+            n_out);
 }
 
-/* Where the last convolution of a chain puts its rows: the mean over blocks when this is the last. */
-static void aim_at_sum(struct decoder *d, struct stage_state *st, struct window *out, int block, struct ut_conv *op) {
+/* Where the last convolution of a chain puts its rows: the mean over blocks when this is the last.
+ */
+static void aim_at_sum(struct decoder *d, struct stage_state *st, struct window *out, int block,
+                       struct ut_conv *op) {
     int n_ch = st->up_raw.n_ch;
     op->add2 = block > 0 ? st->sum : NULL;
     op->add2_row = op->y_row = op->y_act_row = n_ch;
@@ -133,7 +144,8 @@ static void aim_at_sum(struct decoder *d, struct stage_state *st, struct window 
 
 /* Rows up to `end` of one block's output, through its chain. `behind` counts the rows that later
  * convolutions of the chain need beyond. */
-static void resblock(struct decoder *d, struct stage_state *st, struct window *out, int block, int64_t end) {
+static void resblock(struct decoder *d, struct stage_state *st, struct window *out, int block,
+                     int64_t end) {
     const struct piper_resblock *rb = &st->stage->resblocks[block];
     const struct window *raw = &st->up_raw, *act = &st->up_act;
     int n_ch = raw->n_ch, behind = rb->halo;
@@ -142,8 +154,12 @@ static void resblock(struct decoder *d, struct stage_state *st, struct window *o
         const struct piper_conv *conv = &rb->convs[i];
         behind -= conv->pad;
         int64_t to = UT_MIN(end + behind, st->total), from = link->done;
-        struct ut_conv op = {.x = row_of(act, from - conv->pad), .x_row = n_ch, .x_tap = (ptrdiff_t)conv->dilation * n_ch,
-                             .scale = 1, .slope = SLOPE, .n_rows = (int)(to - from)};
+        struct ut_conv op = {.x = row_of(act, from - conv->pad),
+                             .x_row = n_ch,
+                             .x_tap = (ptrdiff_t)conv->dilation * n_ch,
+                             .scale = 1,
+                             .slope = SLOPE,
+                             .n_rows = (int)(to - from)};
         if (rb->residual[i]) {
             op.add = row_of(raw, from);
             op.add_row = n_ch;
@@ -184,18 +200,20 @@ static utter_status deliver(struct decoder *d) {
     window_pad(&d->last, d->total, pad);
     while (d->done < end) {
         int64_t n = UT_MIN(end - d->done, SAMPLES_PER_CALL);
-        ut_conv_tanh(&d->s->model->compute, d->samples, d->linear, row_of(&d->last, d->done - pad), n_ch,
-                     d->model->conv_post, d->model->post_taps * n_ch, (int)n);
+        ut_conv_tanh(&d->s->model->compute, d->samples, d->linear, row_of(&d->last, d->done - pad),
+                     n_ch, d->model->conv_post, d->model->post_taps * n_ch, (int)n);
         for (int64_t i = 0; i < n; i++) {
             if (!isfinite(d->samples[i])) {
-                return ut_fail(d->err, UTTER_ERROR_MODEL, "sample %lld is not a number: the voice's weights are damaged",
+                return ut_fail(d->err, UTTER_ERROR_MODEL,
+                               "sample %lld is not a number: the voice's weights are damaged",
                                (long long)(d->done + i));
             }
         }
         observe(d, "dec_conv_post", 0, d->linear, d->done, n, d->total, 1);
         observe(d, "audio", 0, d->samples, d->done, n, d->total, 1);
         d->done += n;
-        if (d->s->request->sink && !d->s->request->sink(d->s->request->user, d->samples, (size_t)n)) {
+        if (d->s->request->sink &&
+            !d->s->request->sink(d->s->request->user, d->samples, (size_t)n)) {
             return ut_fail(d->err, UTTER_ERROR_CANCELLED, "stopped by the receiver of the samples");
         }
     }
@@ -224,7 +242,8 @@ static utter_status advance(struct decoder *d, int index) {
             for (int j = 0; j < st->stage->n_resblocks; j++) {
                 resblock(d, st, out, j, end);
             }
-            observe(d, "dec_rb%d", index, d->shown, st->done, end - st->done, st->total, st->up_raw.n_ch);
+            observe(d, "dec_rb%d", index, d->shown, st->done, end - st->done, st->total,
+                    st->up_raw.n_ch);
             out->end = st->done = end;
         }
         drop_history(st);
@@ -243,7 +262,8 @@ static bool init_links(struct ut_arena *arena, struct stage_state *st, int64_t c
         const struct piper_resblock *rb = &st->stage->resblocks[j];
         for (int i = 0; ok && i < rb->n_convs - 1; i++) {
             ok = window_init(arena, &st->links[j][i].act, n_ch, capacity, halo) &&
-                 (!rb->residual[i] || window_init(arena, &st->links[j][i].raw, n_ch, capacity, halo));
+                 (!rb->residual[i] ||
+                  window_init(arena, &st->links[j][i].raw, n_ch, capacity, halo));
         }
     }
     return ok;
@@ -264,9 +284,11 @@ static bool init_stage(struct decoder *d, int index, int64_t in_total, int64_t a
     st->total = in_total * rate;
     st->tile_in = (int)UT_MAX(tile_rows / rate, 1);
     int64_t tile = (int64_t)st->tile_in * rate, capacity = tile + 4 * (int64_t)stage->halo + rate;
-    bool ok = window_init(arena, &st->in, n_in, arriving + 2 * (stage->up.left + stage->up.right) + 1, stage->up.left) &&
+    bool ok = window_init(arena, &st->in, n_in,
+                          arriving + 2 * (stage->up.left + stage->up.right) + 1, stage->up.left) &&
               window_init(arena, &st->up_raw, n_out, capacity, stage->halo) &&
-              window_init(arena, &st->up_act, n_out, capacity, stage->halo) && init_links(arena, st, capacity);
+              window_init(arena, &st->up_act, n_out, capacity, stage->halo) &&
+              init_links(arena, st, capacity);
     st->sum = ut_arena_alloc(arena, (size_t)(tile + stage->halo) * (size_t)n_out, sizeof(float));
     return ok && st->sum;
 }
@@ -274,8 +296,10 @@ static bool init_stage(struct decoder *d, int index, int64_t in_total, int64_t a
 static bool init(struct decoder *d, int64_t *frames_at_once) {
     struct ut_arena *arena = &d->s->arena;
     int64_t rows = d->s->n_frames, arriving, shown = 1;
-    *frames_at_once = arriving = UT_MAX((int64_t)TILE_FLOATS / d->model->stages[0].up.n_out / d->model->stages[0].up.rate, 1) *
-                                 ut_pool_threads(d->s->model->compute.pool);
+    *frames_at_once = arriving =
+        UT_MAX((int64_t)TILE_FLOATS / d->model->stages[0].up.n_out / d->model->stages[0].up.rate,
+               1) *
+        ut_pool_threads(d->s->model->compute.pool);
     bool ok = true;
     for (int i = 0; ok && i < d->model->n_stages; i++) {
         const struct piper_stage *stage = &d->model->stages[i];
@@ -300,9 +324,15 @@ static void conv_pre(struct decoder *d, const float *z, const float *bias, int64
     const struct piper_conv *conv = &d->model->conv_pre;
     struct window *out = &d->stages[0].in;
     int n_in = conv->layer.n_in, n_out = conv->layer.n_out;
-    struct ut_conv op = {.x = z + (out->end - conv->pad) * n_in, .x_row = n_in, .x_tap = (ptrdiff_t)conv->dilation * n_in,
-                         .bias = bias, .scale = 1, .y_act = row_of(out, out->end), .y_act_row = n_out,
-                         .slope = SLOPE, .n_rows = (int)n};
+    struct ut_conv op = {.x = z + (out->end - conv->pad) * n_in,
+                         .x_row = n_in,
+                         .x_tap = (ptrdiff_t)conv->dilation * n_in,
+                         .bias = bias,
+                         .scale = 1,
+                         .y_act = row_of(out, out->end),
+                         .y_act_row = n_out,
+                         .slope = SLOPE,
+                         .n_rows = (int)n};
     ut_conv(&d->s->model->compute, &conv->layer, &op);
     out->end += n;
 }
@@ -329,7 +359,8 @@ utter_status ut_piper_decode(struct ut_piper_session *s, const float *z, uint64_
     if (d) {
         *d = (struct decoder){.s = s, .model = s->model->decoder, .err = err};
     }
-    const float *bias = d ? ut_piper_conditioned(s, &d->model->conv_pre.layer, &d->model->cond, 0) : NULL;
+    const float *bias =
+        d ? ut_piper_conditioned(s, &d->model->conv_pre.layer, &d->model->cond, 0) : NULL;
     if (!bias || !init(d, &frames_at_once) || !observe_conv_pre(d, z)) {
         return ut_fail_memory(err, sizeof *d);
     }

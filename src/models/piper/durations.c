@@ -1,7 +1,7 @@
 /* Duration predictors: frames for each phoneme id.
- * Stochastic (StochasticDurationPredictor of VITS, inverse direction): noise goes through a normalising
- * flow of rational-quadratic splines conditioned on the text. Deterministic (house voice): two
- * convolutions, ReLU and layer norm each, and a projection to log frames. */
+ * Stochastic (StochasticDurationPredictor of VITS, inverse direction): noise goes through a
+ * normalising flow of rational-quadratic splines conditioned on the text. Deterministic (house
+ * voice): two convolutions, ReLU and layer norm each, and a projection to log frames. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,15 +29,22 @@ static int dds_pad(const struct piper_dds *dds) {
 
 /* x = x + gelu(norm(1x1(gelu(norm(depthwise(x)))))) for every layer; x has zero rows around. `y` is
  * scratch, `z` another. */
-static void dds(const struct ut_piper_session *s, const struct piper_dds *dds, float *x, float *y, float *z) {
+static void dds(const struct ut_piper_session *s, const struct piper_dds *dds, float *x, float *y,
+                float *z) {
     const struct ut_compute *compute = &s->model->compute;
     int n = s->n_ids, n_ch = s->model->info.n_hidden;
     for (int i = 0; i < dds->n_layers; i++) {
         int dilation = dds->layers[i].dilation, pad = dilation * (dds->n_taps - 1) / 2;
-        struct ut_depthwise depthwise = {
-            .x = x - (ptrdiff_t)pad * n_ch, .x_row = n_ch, .x_tap = (ptrdiff_t)dilation * n_ch,
-            .w = dds->layers[i].sep_w, .bias = dds->layers[i].sep_b, .y = y, .y_row = n_ch,
-            .n_taps = dds->n_taps, .n_rows = n, .n_ch = n_ch};
+        struct ut_depthwise depthwise = {.x = x - (ptrdiff_t)pad * n_ch,
+                                         .x_row = n_ch,
+                                         .x_tap = (ptrdiff_t)dilation * n_ch,
+                                         .w = dds->layers[i].sep_w,
+                                         .bias = dds->layers[i].sep_b,
+                                         .y = y,
+                                         .y_row = n_ch,
+                                         .n_taps = dds->n_taps,
+                                         .n_rows = n,
+                                         .n_ch = n_ch};
         ut_depthwise(compute, &depthwise);
         ut_layernorm(compute, &dds->layers[i].norm_1, y, y, NULL, n, n_ch);
         ut_gelu(compute, y, n, n_ch);
@@ -48,19 +55,32 @@ static void dds(const struct ut_piper_session *s, const struct piper_dds *dds, f
     }
 }
 
-/* One spline flow: channel 1 of z [n_ids, 2] goes through a spline whose knots come from channel 0 and
- * the conditioning g [n_ids, hidden]. */
+/* One spline flow: channel 1 of z [n_ids, 2] goes through a spline whose knots come from channel 0
+ * and the conditioning g [n_ids, hidden]. */
 static void spline_flow(const struct ut_piper_session *s, const struct piper_spline_flow *flow,
                         const float *g, const struct buffers *b, float *z_scratch, float *z) {
     int n = s->n_ids, n_ch = s->model->info.n_hidden;
-    struct ut_conv pre = {.x = z, .x_row = 2, .add = g, .add_row = n_ch, .scale = 1, .y = b->h,
-                          .y_row = n_ch, .n_rows = n};
+    struct ut_conv pre = {.x = z,
+                          .x_row = 2,
+                          .add = g,
+                          .add_row = n_ch,
+                          .scale = 1,
+                          .y = b->h,
+                          .y_row = n_ch,
+                          .n_rows = n};
     ut_conv(&s->model->compute, &flow->pre, &pre);
     dds(s, &flow->convs, b->h, b->y, z_scratch);
     ut_piper_linear(s, &flow->proj, b->h, b->params, n);
-    struct ut_spline spline = {.x = z + 1, .x_step = 2, .params = b->params, .params_row = SPLINE_PARAMS,
-                               .y = z + 1, .y_step = 2, .n_rows = n, .n_bins = PIPER_SPLINE_BINS,
-                               .tail = SPLINE_TAIL, .size_scale = 1.0f / sqrtf((float)n_ch)};
+    struct ut_spline spline = {.x = z + 1,
+                               .x_step = 2,
+                               .params = b->params,
+                               .params_row = SPLINE_PARAMS,
+                               .y = z + 1,
+                               .y_step = 2,
+                               .n_rows = n,
+                               .n_bins = PIPER_SPLINE_BINS,
+                               .tail = SPLINE_TAIL,
+                               .size_scale = 1.0f / sqrtf((float)n_ch)};
     s->model->compute.kernels->spline_inverse_f32(&spline);
 }
 
@@ -123,10 +143,12 @@ static float *stochastic(struct ut_piper_session *s, const float *x, int *step) 
         int need = dds_pad(&sdp->flows[i].convs);
         pad = need > pad ? need : pad;
     }
-    struct buffers b = {ut_piper_padded(&s->arena, n, n_ch, pad, pad), ut_piper_padded(&s->arena, n, n_ch, 0, 0),
+    struct buffers b = {ut_piper_padded(&s->arena, n, n_ch, pad, pad),
+                        ut_piper_padded(&s->arena, n, n_ch, 0, 0),
                         ut_piper_padded(&s->arena, n, SPLINE_PARAMS, 0, 0)};
     float *scratch = ut_piper_padded(&s->arena, n, n_ch, 0, 0);
-    float *g = ut_piper_padded(&s->arena, n, n_ch, 0, 0), *z = ut_piper_padded(&s->arena, n, 2, 0, 0);
+    float *g = ut_piper_padded(&s->arena, n, n_ch, 0, 0),
+          *z = ut_piper_padded(&s->arena, n, 2, 0, 0);
     const float *bias = ut_piper_conditioned(s, &sdp->pre, &sdp->cond, 0);
     if (s->arena.failed || !bias) {
         return NULL;
@@ -135,7 +157,8 @@ static float *stochastic(struct ut_piper_session *s, const float *x, int *step) 
         ut_piper_linear(s, &sdp->pre, x, b.h, n); /* the stage's recorded value lacks the speaker */
         ut_piper_observe(s, "dp_pre", b.h, n_ch, n, n_ch);
     }
-    struct ut_conv pre = {.x = x, .x_row = n_ch, .bias = bias, .scale = 1, .y = b.h, .y_row = n_ch, .n_rows = n};
+    struct ut_conv pre = {
+        .x = x, .x_row = n_ch, .bias = bias, .scale = 1, .y = b.h, .y_row = n_ch, .n_rows = n};
     ut_conv(&s->model->compute, &sdp->pre, &pre);
     dds(s, &sdp->convs, b.h, b.y, scratch);
     ut_piper_observe(s, "dp_convs", b.h, n_ch, n, n_ch);
@@ -153,7 +176,8 @@ static float *deterministic(struct ut_piper_session *s, const float *x, int *ste
     int n = s->n_ids, n_in = ddp->conv_1.layer.n_in, n_ch = ddp->conv_1.layer.n_out;
     float *input = ut_piper_padded(&s->arena, n, n_in, ddp->conv_1.pad, ddp->conv_1.pad);
     float *h = ut_piper_padded(&s->arena, n, n_ch, ddp->conv_2.pad, ddp->conv_2.pad);
-    float *y = ut_piper_padded(&s->arena, n, n_ch, 0, 0), *logw = ut_piper_padded(&s->arena, n, 1, 0, 0);
+    float *y = ut_piper_padded(&s->arena, n, n_ch, 0, 0),
+          *logw = ut_piper_padded(&s->arena, n, 1, 0, 0);
     float *speaker = s->g ? ut_arena_alloc(&s->arena, (size_t)n_in, sizeof *speaker) : NULL;
     if (s->arena.failed) {
         return NULL;
@@ -175,10 +199,10 @@ static float *deterministic(struct ut_piper_session *s, const float *x, int *ste
     return logw;
 }
 
-/* Frames of each id: ceil(exp(logw) * length_scale), at least 1 in the deterministic predictor, whose
- * training counted every phoneme. The whole has at least one frame. */
-static utter_status count_frames(struct ut_piper_session *s, const float *logw, int step, int32_t *durations,
-                                 utter_error *err) {
+/* Frames of each id: ceil(exp(logw) * length_scale), at least 1 in the deterministic predictor,
+ * whose training counted every phoneme. The whole has at least one frame. */
+static utter_status count_frames(struct ut_piper_session *s, const float *logw, int step,
+                                 int32_t *durations, utter_error *err) {
     double total = 0;
     for (int t = 0; t < s->n_ids; t++) {
         float frames = ceilf(expf(logw[t * step]) * s->request->length_scale);
@@ -186,15 +210,19 @@ static utter_status count_frames(struct ut_piper_session *s, const float *logw, 
             frames = fmaxf(frames, 1);
         }
         if (!(frames >= 0 && frames <= UT_PIPER_MAX_FRAMES)) {
-            return ut_fail(err, UTTER_ERROR_MODEL, "the duration of phoneme %d is %g frames: the voice is damaged, or "
-                           "speed and noise_w are out of its range", t, (double)frames);
+            return ut_fail(err, UTTER_ERROR_MODEL,
+                           "the duration of phoneme %d is %g frames: the voice is damaged, or "
+                           "speed and noise_w are out of its range",
+                           t, (double)frames);
         }
         durations[t] = (int32_t)frames;
         total += frames;
     }
     if (total > UT_PIPER_MAX_FRAMES) {
-        return ut_fail(err, UTTER_ERROR_MODEL, "the sentence would take %.0f frames, more than %d: speak faster or in "
-                       "shorter sentences", total, (int)UT_PIPER_MAX_FRAMES);
+        return ut_fail(err, UTTER_ERROR_MODEL,
+                       "the sentence would take %.0f frames, more than %d: speak faster or in "
+                       "shorter sentences",
+                       total, (int)UT_PIPER_MAX_FRAMES);
     }
     s->n_frames = total < 1 ? 1 : (int)total;
     return UTTER_OK;

@@ -1,11 +1,12 @@
-/* Text encoder: a transformer with relative attention (window 4), post-norm, and the projection to the
- * prior's mean and log standard deviation. Reference: TextEncoder, attentions.Encoder. */
+/* Text encoder: a transformer with relative attention (window 4), post-norm, and the projection to
+ * the prior's mean and log standard deviation. Reference: TextEncoder, attentions.Encoder. */
 #include <stdio.h>
 #include <string.h>
 
 #include "models/piper/piper_model.h"
 
-/* Buffers of one layer, all [n_ids, C]; `x` and `filter` with zero rows around for the convolutions. */
+/* Buffers of one layer, all [n_ids, C]; `x` and `filter` with zero rows around for the
+ * convolutions. */
 struct buffers {
     float *x, *q, *k, *v, *y, *filter;
 };
@@ -29,7 +30,8 @@ static bool allocate(struct ut_piper_session *s, struct buffers *b) {
 }
 
 /* Also what a layer shows of itself: enc_lN_attn, enc_lN_norm1, enc_lN_norm2. */
-static void observe(const struct ut_piper_session *s, int layer, const char *what, const float *data) {
+static void observe(const struct ut_piper_session *s, int layer, const char *what,
+                    const float *data) {
     char stage[32];
     snprintf(stage, sizeof stage, "enc_l%d_%s", layer, what);
     ut_piper_observe(s, stage, data, s->model->info.n_hidden, s->n_ids, s->model->info.n_hidden);
@@ -43,9 +45,16 @@ static bool encoder_layer(struct ut_piper_session *s, const struct buffers *b, i
     ut_piper_linear(s, &layer->conv_q, b->x, b->q, n);
     ut_piper_linear(s, &layer->conv_k, b->x, b->k, n);
     ut_piper_linear(s, &layer->conv_v, b->x, b->v, n);
-    struct ut_attention attention = {.q = b->q, .k = b->k, .v = b->v, .y = b->q, .n_rows = n,
-                                     .n_heads = model->info.n_heads, .d = hidden / model->info.n_heads,
-                                     .window = model->window, .rel_k = &layer->rel_k, .rel_v = &layer->rel_v};
+    struct ut_attention attention = {.q = b->q,
+                                     .k = b->k,
+                                     .v = b->v,
+                                     .y = b->q,
+                                     .n_rows = n,
+                                     .n_heads = model->info.n_heads,
+                                     .d = hidden / model->info.n_heads,
+                                     .window = model->window,
+                                     .rel_k = &layer->rel_k,
+                                     .rel_v = &layer->rel_v};
     if (!ut_attention(&model->compute, &s->arena, &attention)) {
         return false;
     }
@@ -55,7 +64,8 @@ static bool encoder_layer(struct ut_piper_session *s, const struct buffers *b, i
     observe(s, index, "norm1", b->x);
 
     /* feed-forward: convolution, ReLU, convolution */
-    ut_piper_conv(s, &layer->ffn_1, b->x, (struct ut_conv){.y_act = b->filter, .slope = 0, .n_rows = n});
+    ut_piper_conv(s, &layer->ffn_1, b->x,
+                  (struct ut_conv){.y_act = b->filter, .slope = 0, .n_rows = n});
     ut_piper_conv(s, &layer->ffn_2, b->filter, (struct ut_conv){.y = b->y, .n_rows = n});
     ut_layernorm(&model->compute, &layer->norm_2, b->x, b->x, b->y, n, hidden);
     observe(s, index, "norm2", b->x);
@@ -71,7 +81,8 @@ utter_status ut_piper_encode(struct ut_piper_session *s, float **x, float **m, f
     *logs = ut_piper_padded(&s->arena, n, inter, 0, 0);
     bool ok = allocate(s, &b);
     for (int t = 0; ok && t < n; t++) {
-        memcpy(b.x + (ptrdiff_t)t * hidden, model->emb + (ptrdiff_t)s->ids[t] * hidden, (size_t)hidden * sizeof(float));
+        memcpy(b.x + (ptrdiff_t)t * hidden, model->emb + (ptrdiff_t)s->ids[t] * hidden,
+               (size_t)hidden * sizeof(float));
     }
     for (int i = 0; ok && i < model->info.n_layers; i++) {
         struct ut_arena_mark mark = ut_arena_mark(&s->arena);

@@ -1,18 +1,20 @@
 /* The normalising flow in inverse direction: residual couplings (mean only) whose mean comes from a
- * WaveNet-like stack, with a reversal of all channels between them. Reference: ResidualCouplingBlock. */
+ * WaveNet-like stack, with a reversal of all channels between them. Reference:
+ * ResidualCouplingBlock. */
 #include <stdio.h>
 #include <string.h>
 
 #include "models/piper/piper_model.h"
 
 struct buffers {
-    float *h;    /* [n_frames, hidden] with zero rows around */
-    float *gate; /* [n_frames, 2 * hidden] */
+    float *h;           /* [n_frames, hidden] with zero rows around */
+    float *gate;        /* [n_frames, 2 * hidden] */
     float *acts, *skip; /* [n_frames, hidden] */
 };
 
 /* h -> sum of the layers' skip outputs. */
-static bool wn(struct ut_piper_session *s, const struct piper_coupling *coupling, const struct buffers *b) {
+static bool wn(struct ut_piper_session *s, const struct piper_coupling *coupling,
+               const struct buffers *b) {
     const struct ut_compute *compute = &s->model->compute;
     int n = s->n_frames, hidden = s->model->info.n_hidden;
     for (int i = 0; i < coupling->n_layers; i++) {
@@ -23,12 +25,24 @@ static bool wn(struct ut_piper_session *s, const struct piper_coupling *coupling
         }
         ut_piper_conv(s, in, b->h, (struct ut_conv){.bias = bias, .y = b->gate, .n_rows = n});
         ut_gate(compute, b->acts, b->gate, n, hidden);
-        struct ut_conv skip = {.x = b->acts, .x_row = hidden, .add = i ? b->skip : NULL, .add_row = hidden,
-                               .scale = 1, .y = b->skip, .y_row = hidden, .n_rows = n};
+        struct ut_conv skip = {.x = b->acts,
+                               .x_row = hidden,
+                               .add = i ? b->skip : NULL,
+                               .add_row = hidden,
+                               .scale = 1,
+                               .y = b->skip,
+                               .y_row = hidden,
+                               .n_rows = n};
         ut_conv(compute, &coupling->layers[i].skip, &skip);
         if (i < coupling->n_layers - 1) {
-            struct ut_conv res = {.x = b->acts, .x_row = hidden, .add = b->h, .add_row = hidden, .scale = 1,
-                                  .y = b->h, .y_row = hidden, .n_rows = n};
+            struct ut_conv res = {.x = b->acts,
+                                  .x_row = hidden,
+                                  .add = b->h,
+                                  .add_row = hidden,
+                                  .scale = 1,
+                                  .y = b->h,
+                                  .y_row = hidden,
+                                  .n_rows = n};
             ut_conv(compute, &coupling->layers[i].res, &res);
         }
     }
@@ -36,17 +50,24 @@ static bool wn(struct ut_piper_session *s, const struct piper_coupling *coupling
 }
 
 /* The second half of z [n_frames, inter] loses the mean that the first half predicts. */
-static bool couple(struct ut_piper_session *s, const struct piper_coupling *coupling, const struct buffers *b,
-                   float *z) {
+static bool couple(struct ut_piper_session *s, const struct piper_coupling *coupling,
+                   const struct buffers *b, float *z) {
     int inter = s->model->info.n_inter, hidden = s->model->info.n_hidden;
-    struct ut_conv pre = {.x = z, .x_row = inter, .scale = 1, .y = b->h, .y_row = hidden, .n_rows = s->n_frames};
+    struct ut_conv pre = {
+        .x = z, .x_row = inter, .scale = 1, .y = b->h, .y_row = hidden, .n_rows = s->n_frames};
     ut_conv(&s->model->compute, &coupling->pre, &pre);
     if (!wn(s, coupling, b)) {
         return false;
     }
     float *second = z + inter / 2;
-    struct ut_conv post = {.x = b->skip, .x_row = hidden, .add = second, .add_row = inter, .scale = 1,
-                           .y = second, .y_row = inter, .n_rows = s->n_frames};
+    struct ut_conv post = {.x = b->skip,
+                           .x_row = hidden,
+                           .add = second,
+                           .add_row = inter,
+                           .scale = 1,
+                           .y = second,
+                           .y_row = inter,
+                           .n_rows = s->n_frames};
     ut_conv(&s->model->compute, &coupling->post, &post);
     return true;
 }
@@ -76,8 +97,10 @@ utter_status ut_piper_flow(struct ut_piper_session *s, float *z, utter_error *er
             pad = need > pad ? need : pad;
         }
     }
-    struct buffers b = {ut_piper_padded(&s->arena, n, hidden, pad, pad), ut_piper_padded(&s->arena, n, 2 * hidden, 0, 0),
-                        ut_piper_padded(&s->arena, n, hidden, 0, 0), ut_piper_padded(&s->arena, n, hidden, 0, 0)};
+    struct buffers b = {ut_piper_padded(&s->arena, n, hidden, pad, pad),
+                        ut_piper_padded(&s->arena, n, 2 * hidden, 0, 0),
+                        ut_piper_padded(&s->arena, n, hidden, 0, 0),
+                        ut_piper_padded(&s->arena, n, hidden, 0, 0)};
     bool ok = !s->arena.failed;
     for (int i = model->n_couplings - 1; ok && i >= 0; i--) {
         reverse_channels(z, n, inter);

@@ -13,7 +13,8 @@ void ut_piper_observe(const struct ut_piper_session *s, const char *stage, const
 }
 
 float *ut_piper_padded(struct ut_arena *arena, int n_rows, int n_ch, int before, int behind) {
-    float *data = ut_arena_alloc(arena, (size_t)(n_rows + before + behind) * (size_t)n_ch, sizeof *data);
+    float *data =
+        ut_arena_alloc(arena, (size_t)(n_rows + before + behind) * (size_t)n_ch, sizeof *data);
     if (!data) {
         return NULL;
     }
@@ -36,8 +37,8 @@ void ut_piper_conv(const struct ut_piper_session *s, const struct piper_conv *co
 
 void ut_piper_linear(const struct ut_piper_session *s, const struct ut_layer *layer, const float *x,
                      float *y, int n_rows) {
-    struct ut_conv op = {.x = x, .x_row = layer->n_in, .scale = 1, .y = y, .y_row = layer->n_out,
-                         .n_rows = n_rows};
+    struct ut_conv op = {
+        .x = x, .x_row = layer->n_in, .scale = 1, .y = y, .y_row = layer->n_out, .n_rows = n_rows};
     ut_conv(&s->model->compute, layer, &op);
 }
 
@@ -46,7 +47,8 @@ const float *ut_piper_conditioned(struct ut_piper_session *s, const struct ut_la
     if (!s->g) {
         return layer->bias;
     }
-    int panel = s->model->compute.kernels->panel, n_padded = (layer->n_out + panel - 1) / panel * panel;
+    int panel = s->model->compute.kernels->panel,
+        n_padded = (layer->n_out + panel - 1) / panel * panel;
     float *bias = ut_arena_alloc(&s->arena, (size_t)n_padded, sizeof *bias);
     float *all = ut_arena_alloc(&s->arena, (size_t)cond->n_out, sizeof *all);
     if (!bias || !all) {

@@ -9,9 +9,16 @@
 #include "models/piper/piper_model.h"
 #include "models/piper/tensor_map.h"
 
-enum { MAX_CHANNELS = 8192, MAX_TAPS = 64, MAX_VOCAB = 65536, NAME_SIZE = 96, LEAF_SIZE = NAME_SIZE + 16 };
+enum {
+    MAX_CHANNELS = 8192,
+    MAX_TAPS = 64,
+    MAX_VOCAB = 65536,
+    NAME_SIZE = 96,
+    LEAF_SIZE = NAME_SIZE + 16
+};
 
-/* Errors stick: after the first every bind does nothing, so that the binding code needs no checks. */
+/* Errors stick: after the first every bind does nothing, so that the binding code needs no checks.
+ */
 struct loader {
     struct ut_piper *model;
     const struct ut_weights *weights;
@@ -39,7 +46,8 @@ static bool has(const struct loader *l, const char *module) {
 
 /* The tensor `name` with n_dims dimensions; a wanted size of 0 allows any within MAX_CHANNELS. NULL
  * after an error. */
-static const struct ut_tensor *bind(struct loader *l, const char *name, int n_dims, const uint64_t *want) {
+static const struct ut_tensor *bind(struct loader *l, const char *name, int n_dims,
+                                    const uint64_t *want) {
     if (l->status) {
         return NULL;
     }
@@ -50,15 +58,18 @@ static const struct ut_tensor *bind(struct loader *l, const char *name, int n_di
     }
     bool match = tensor->n_dims == n_dims;
     for (int i = 0; match && i < n_dims; i++) {
-        match = want[i] ? tensor->dims[i] == want[i] : tensor->dims[i] >= 1 && tensor->dims[i] <= MAX_VOCAB;
+        match = want[i] ? tensor->dims[i] == want[i]
+                        : tensor->dims[i] >= 1 && tensor->dims[i] <= MAX_VOCAB;
     }
     if (!match) {
         char expected[64] = "", found[96] = "";
         for (int i = 0; i < n_dims; i++) {
-            snprintf(expected + strlen(expected), sizeof expected - strlen(expected), " %.0f", (double)want[i]);
+            snprintf(expected + strlen(expected), sizeof expected - strlen(expected), " %.0f",
+                     (double)want[i]);
         }
         for (int i = 0; i < tensor->n_dims; i++) {
-            snprintf(found + strlen(found), sizeof found - strlen(found), " %.0f", (double)tensor->dims[i]);
+            snprintf(found + strlen(found), sizeof found - strlen(found), " %.0f",
+                     (double)tensor->dims[i]);
         }
         fail(l, "tensor %s has shape [%s ], expected [%s ] (0: any)", name, found, expected);
         return NULL;
@@ -66,19 +77,22 @@ static const struct ut_tensor *bind(struct loader *l, const char *name, int n_di
     return tensor;
 }
 
-static const struct ut_tensor *bind_vector(struct loader *l, const char *module, const char *leaf, int n) {
+static const struct ut_tensor *bind_vector(struct loader *l, const char *module, const char *leaf,
+                                           int n) {
     char name[LEAF_SIZE];
     snprintf(name, sizeof name, "%s.%s", module, leaf);
     return bind(l, name, 1, (uint64_t[]){(uint64_t)n});
 }
 
 /* The weight of a convolution, [n_out, n_in, n_taps], 0: any. */
-static const struct ut_tensor *bind_weight(struct loader *l, const char *module, int n_out, int n_in, int n_taps) {
+static const struct ut_tensor *bind_weight(struct loader *l, const char *module, int n_out,
+                                           int n_in, int n_taps) {
     char name[LEAF_SIZE];
     snprintf(name, sizeof name, "%s.weight", module);
     const struct ut_tensor *weight =
         bind(l, name, 3, (uint64_t[]){(uint64_t)n_out, (uint64_t)n_in, (uint64_t)n_taps});
-    if (weight && (weight->dims[0] > MAX_CHANNELS || weight->dims[1] > MAX_CHANNELS || weight->dims[2] > MAX_TAPS)) {
+    if (weight && (weight->dims[0] > MAX_CHANNELS || weight->dims[1] > MAX_CHANNELS ||
+                   weight->dims[2] > MAX_TAPS)) {
         fail(l, "tensor %s is too large for a Piper voice", name);
         return NULL;
     }
@@ -98,7 +112,8 @@ static void release(struct loader *l, const struct ut_tensor *tensor) {
 }
 
 /* A 1x1 convolution. */
-static void load_linear(struct loader *l, struct ut_layer *out, int n_out, int n_in, const char *module) {
+static void load_linear(struct loader *l, struct ut_layer *out, int n_out, int n_in,
+                        const char *module) {
     const struct ut_tensor *weight = bind_weight(l, module, n_out, n_in, 1);
     const struct ut_tensor *bias = bind_vector(l, module, "bias", n_out);
     if (bias) {
@@ -109,8 +124,8 @@ static void load_linear(struct loader *l, struct ut_layer *out, int n_out, int n
 }
 
 /* A 1x1 convolution whose outputs are two things of n_out channels each. */
-static void load_linear_split(struct loader *l, struct ut_layer *first, struct ut_layer *second, int n_out, int n_in,
-                              const char *module) {
+static void load_linear_split(struct loader *l, struct ut_layer *first, struct ut_layer *second,
+                              int n_out, int n_in, const char *module) {
     const struct ut_tensor *weight = bind_weight(l, module, 2 * n_out, n_in, 1);
     const struct ut_tensor *bias = bind_vector(l, module, "bias", 2 * n_out);
     if (bias) {
@@ -124,9 +139,10 @@ static void load_linear_split(struct loader *l, struct ut_layer *first, struct u
     }
 }
 
-/* A convolution with "same" padding; odd kernels only, as everywhere in Piper. Pad 0 in the file means a
- * separate Pad node in front (the feed-forward of the encoder). */
-static void load_conv(struct loader *l, struct piper_conv *out, int n_out, int n_in, const char *module) {
+/* A convolution with "same" padding; odd kernels only, as everywhere in Piper. Pad 0 in the file
+ * means a separate Pad node in front (the feed-forward of the encoder). */
+static void load_conv(struct loader *l, struct piper_conv *out, int n_out, int n_in,
+                      const char *module) {
     const struct ut_tensor *weight = bind_weight(l, module, n_out, n_in, 0);
     const struct ut_tensor *bias = bind_vector(l, module, "bias", n_out);
     if (!bias) {
@@ -136,9 +152,11 @@ static void load_conv(struct loader *l, struct piper_conv *out, int n_out, int n
     int taps = (int)weight->dims[2];
     out->dilation = geometry->dilation;
     out->pad = geometry->dilation * (taps - 1) / 2;
-    if (taps % 2 == 0 || geometry->stride != 1 || out->pad > 1024 || (geometry->pad > 0 && geometry->pad != out->pad)) {
-        fail(l, "convolution %s (kernel %d, dilation %d, stride %d, pad %d) does not keep the length", module, taps,
-             geometry->dilation, geometry->stride, geometry->pad);
+    if (taps % 2 == 0 || geometry->stride != 1 || out->pad > 1024 ||
+        (geometry->pad > 0 && geometry->pad != out->pad)) {
+        fail(l,
+             "convolution %s (kernel %d, dilation %d, stride %d, pad %d) does not keep the length",
+             module, taps, geometry->dilation, geometry->stride, geometry->pad);
         return;
     }
     struct ut_layer_source source = ut_layer_source_conv(weight, bias);
@@ -173,7 +191,8 @@ static void load_norm(struct loader *l, struct ut_norm *out, int n, const char *
 }
 
 /* Formats a module name; the buffer must be used before the next call with it. */
-__attribute__((format(printf, 2, 3))) static const char *name_of(char buffer[NAME_SIZE], const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static const char *name_of(char buffer[NAME_SIZE],
+                                                                 const char *format, ...) {
     va_list args;
     va_start(args, format);
     vsnprintf(buffer, NAME_SIZE, format, args);
@@ -187,13 +206,23 @@ static void load_relative(struct loader *l, struct piper_encoder_layer *layer, i
     uint64_t d = (uint64_t)(l->model->info.n_hidden / l->model->info.n_heads);
     uint64_t n = 2 * (uint64_t)l->model->window + 1;
     const char *format = "enc_p.encoder.attn_layers.%d.emb_rel_%c";
-    const struct ut_tensor *k = bind(l, name_of(name, format, index, 'k'), 3, (uint64_t[]){1, n, d});
-    const struct ut_tensor *v = bind(l, name_of(name, format, index, 'v'), 3, (uint64_t[]){1, n, d});
+    const struct ut_tensor *k =
+        bind(l, name_of(name, format, index, 'k'), 3, (uint64_t[]){1, n, d});
+    const struct ut_tensor *v =
+        bind(l, name_of(name, format, index, 'v'), 3, (uint64_t[]){1, n, d});
     if (v) {
-        struct ut_layer_source key = {.weight = k, .out_step = (ptrdiff_t)d, .in_step = 1, .n_out = (int)n,
-                                      .n_taps = 1, .n_in = (int)d};
-        struct ut_layer_source value = {.weight = v, .out_step = 1, .in_step = (ptrdiff_t)d, .n_out = (int)d,
-                                        .n_taps = 1, .n_in = (int)n};
+        struct ut_layer_source key = {.weight = k,
+                                      .out_step = (ptrdiff_t)d,
+                                      .in_step = 1,
+                                      .n_out = (int)n,
+                                      .n_taps = 1,
+                                      .n_in = (int)d};
+        struct ut_layer_source value = {.weight = v,
+                                        .out_step = 1,
+                                        .in_step = (ptrdiff_t)d,
+                                        .n_out = (int)d,
+                                        .n_taps = 1,
+                                        .n_in = (int)n};
         pack(l, &key, &layer->rel_k);
         pack(l, &value, &layer->rel_v);
     }
@@ -205,7 +234,8 @@ static void load_encoder_layer(struct loader *l, int i) {
     char name[NAME_SIZE];
     struct ut_layer *attention[] = {&layer->conv_q, &layer->conv_k, &layer->conv_v, &layer->conv_o};
     for (int j = 0; j < 4; j++) {
-        load_linear(l, attention[j], hidden, hidden, name_of(name, "enc_p.encoder.attn_layers.%d.conv_%c", i, "qkvo"[j]));
+        load_linear(l, attention[j], hidden, hidden,
+                    name_of(name, "enc_p.encoder.attn_layers.%d.conv_%c", i, "qkvo"[j]));
     }
     load_relative(l, layer, i);
     load_norm(l, &layer->norm_1, hidden, name_of(name, "enc_p.encoder.norm_layers_1.%d", i));
@@ -213,14 +243,16 @@ static void load_encoder_layer(struct loader *l, int i) {
     const struct ut_tensor *ffn = bind_weight(l, name, 0, hidden, 0);
     int filter = ffn ? (int)ffn->dims[0] : 0;
     load_conv(l, &layer->ffn_1, filter, hidden, name);
-    load_conv(l, &layer->ffn_2, hidden, filter, name_of(name, "enc_p.encoder.ffn_layers.%d.conv_2", i));
+    load_conv(l, &layer->ffn_2, hidden, filter,
+              name_of(name, "enc_p.encoder.ffn_layers.%d.conv_2", i));
     load_norm(l, &layer->norm_2, hidden, name_of(name, "enc_p.encoder.norm_layers_2.%d", i));
 }
 
 static void load_encoder(struct loader *l) {
     struct ut_piper *model = l->model;
     const struct ut_tensor *emb = bind(l, "enc_p.emb.weight", 2, (uint64_t[]){0, 0});
-    const struct ut_tensor *rel = bind(l, "enc_p.encoder.attn_layers.0.emb_rel_k", 3, (uint64_t[]){1, 0, 0});
+    const struct ut_tensor *rel =
+        bind(l, "enc_p.encoder.attn_layers.0.emb_rel_k", 3, (uint64_t[]){1, 0, 0});
     const struct ut_tensor *proj = bind_weight(l, "enc_p.proj", 0, 0, 1);
     if (!proj) {
         return;
@@ -231,9 +263,10 @@ static void load_encoder(struct loader *l) {
     model->info.n_inter = (int32_t)(proj->dims[0] / 2);
     model->window = (int)(rel->dims[1] / 2);
     int d = (int)rel->dims[2], hidden = model->info.n_hidden, inter = model->info.n_inter;
-    if (hidden > MAX_CHANNELS || hidden % d || proj->dims[0] % 4 || rel->dims[1] % 2 == 0 || model->window > 64) {
-        fail(l, "sizes do not fit: hidden %d, head width %d, %d prior channels, window %d", hidden, d, inter,
-             model->window);
+    if (hidden > MAX_CHANNELS || hidden % d || proj->dims[0] % 4 || rel->dims[1] % 2 == 0 ||
+        model->window > 64) {
+        fail(l, "sizes do not fit: hidden %d, head width %d, %d prior channels, window %d", hidden,
+             d, inter, model->window);
         return;
     }
     model->info.n_heads = hidden / d;
@@ -256,8 +289,10 @@ static void load_speakers(struct loader *l) {
     struct ut_piper *model = l->model;
     int n = model->config.n_speakers;
     if (l->map.multi_speaker != (n > 1)) {
-        fail(l, "the configuration says %d speakers, the model has %s: the .json belongs to another voice", n,
-             l->map.multi_speaker ? "several" : "one");
+        fail(
+            l,
+            "the configuration says %d speakers, the model has %s: the .json belongs to another voice",
+            n, l->map.multi_speaker ? "several" : "one");
         return;
     }
     model->info.n_speakers = n;
@@ -278,7 +313,8 @@ static void load_cond(struct loader *l, struct ut_layer *out, int n_out, const c
     }
 }
 
-static void load_dds_layer(struct loader *l, struct piper_dds *out, int i, int n_ch, const char *prefix) {
+static void load_dds_layer(struct loader *l, struct piper_dds *out, int i, int n_ch,
+                           const char *prefix) {
     char name[NAME_SIZE];
     name_of(name, "%s.convs_sep.%d", prefix, i);
     const struct ut_tensor *sep = bind_weight(l, name, n_ch, 1, out->n_taps);
@@ -295,7 +331,8 @@ static void load_dds_layer(struct loader *l, struct piper_dds *out, int i, int n
         return;
     }
     if (out->n_taps % 2 == 0 || geometry->dilation > 256) {
-        fail(l, "convolution %s has kernel %d and dilation %d: not a Piper voice", name, out->n_taps, geometry->dilation);
+        fail(l, "convolution %s has kernel %d and dilation %d: not a Piper voice", name,
+             out->n_taps, geometry->dilation);
         return;
     }
     for (int c = 0; c < n_ch; c++) {
@@ -303,7 +340,8 @@ static void load_dds_layer(struct loader *l, struct piper_dds *out, int i, int n
             out->layers[i].sep_w[k * n_ch + c] = w[c * out->n_taps + k];
         }
     }
-    load_linear(l, &out->layers[i].conv_1x1, n_ch, n_ch, name_of(name, "%s.convs_1x1.%d", prefix, i));
+    load_linear(l, &out->layers[i].conv_1x1, n_ch, n_ch,
+                name_of(name, "%s.convs_1x1.%d", prefix, i));
     load_norm(l, &out->layers[i].norm_1, n_ch, name_of(name, "%s.norms_1.%d", prefix, i));
     load_norm(l, &out->layers[i].norm_2, n_ch, name_of(name, "%s.norms_2.%d", prefix, i));
 }
@@ -340,13 +378,15 @@ static void load_sdp(struct loader *l, struct piper_sdp *sdp) {
     load_cond(l, &sdp->cond, hidden, "dp.cond");
     load_dds(l, &sdp->convs, hidden, "dp.convs");
     load_affine(l, sdp);
-    while (sdp->n_flows < PIPER_MAX_FLOWS && has(l, name_of(name, "dp.flows.%d.pre", 3 + 2 * sdp->n_flows))) {
+    while (sdp->n_flows < PIPER_MAX_FLOWS &&
+           has(l, name_of(name, "dp.flows.%d.pre", 3 + 2 * sdp->n_flows))) {
         int index = 3 + 2 * sdp->n_flows;
         struct piper_spline_flow *flow = &sdp->flows[sdp->n_flows++];
         load_linear(l, &flow->pre, hidden, 1, name);
         name_of(prefix, "dp.flows.%d.convs", index);
         load_dds(l, &flow->convs, hidden, prefix);
-        load_linear(l, &flow->proj, 3 * PIPER_SPLINE_BINS - 1, hidden, name_of(name, "dp.flows.%d.proj", index));
+        load_linear(l, &flow->proj, 3 * PIPER_SPLINE_BINS - 1, hidden,
+                    name_of(name, "dp.flows.%d.proj", index));
     }
     if (sdp->n_flows == 0) {
         fail(l, "the voice has no tensor dp.flows.3.pre.weight");
@@ -384,7 +424,8 @@ static void load_coupling(struct loader *l, struct piper_coupling *out, int inde
     int hidden = l->model->info.n_hidden, half = l->model->info.n_inter / 2;
     char name[NAME_SIZE];
     load_linear(l, &out->pre, hidden, half, name_of(name, "flow.flows.%d.pre", index));
-    const struct ut_tensor *weight = bind_weight(l, name_of(name, "flow.flows.%d.post", index), half, hidden, 1);
+    const struct ut_tensor *weight =
+        bind_weight(l, name_of(name, "flow.flows.%d.post", index), half, hidden, 1);
     const struct ut_tensor *bias = bind_vector(l, name, "bias", half);
     if (bias) {
         struct ut_layer_source post = ut_layer_source_conv(weight, bias);
@@ -409,7 +450,8 @@ static void load_coupling(struct loader *l, struct piper_coupling *out, int inde
     if (out->n_layers == 0) {
         fail(l, "the voice has no tensor flow.flows.%d.enc.in_layers.0.weight", index);
     }
-    load_cond(l, &out->cond, 2 * hidden * out->n_layers, name_of(name, "flow.flows.%d.enc.cond_layer", index));
+    load_cond(l, &out->cond, 2 * hidden * out->n_layers,
+              name_of(name, "flow.flows.%d.enc.cond_layer", index));
 }
 
 static void load_flow(struct loader *l) {
@@ -439,10 +481,15 @@ static void load_phases(struct loader *l, struct piper_upsample *up, const struc
     for (int r = 0; r < up->rate; r++) {
         int k0 = (r + pad) % up->rate, base = (r + pad) / up->rate;
         int n_taps = (kernel - k0 + up->rate - 1) / up->rate;
-        struct ut_layer_source source = {
-            .weight = weight, .offset = k0 + (ptrdiff_t)(n_taps - 1) * up->rate, .out_step = kernel,
-            .tap_step = -up->rate, .in_step = (ptrdiff_t)up->n_out * kernel, .bias = bias,
-            .n_out = up->n_out, .n_taps = n_taps, .n_in = n_in};
+        struct ut_layer_source source = {.weight = weight,
+                                         .offset = k0 + (ptrdiff_t)(n_taps - 1) * up->rate,
+                                         .out_step = kernel,
+                                         .tap_step = -up->rate,
+                                         .in_step = (ptrdiff_t)up->n_out * kernel,
+                                         .bias = bias,
+                                         .n_out = up->n_out,
+                                         .n_taps = n_taps,
+                                         .n_in = n_in};
         up->shift[r] = base - (n_taps - 1);
         up->left = UT_MAX(up->left, -up->shift[r]);
         up->right = UT_MAX(up->right, base);
@@ -450,7 +497,8 @@ static void load_phases(struct loader *l, struct piper_upsample *up, const struc
     }
 }
 
-static void load_upsample(struct loader *l, struct piper_upsample *up, int n_in, int n_out, int index) {
+static void load_upsample(struct loader *l, struct piper_upsample *up, int n_in, int n_out,
+                          int index) {
     char name[NAME_SIZE];
     name_of(name, "dec.ups.%d", index);
     const struct ut_tensor *weight = bind_weight(l, name, n_in, n_out, 0);
@@ -461,10 +509,12 @@ static void load_upsample(struct loader *l, struct piper_upsample *up, int n_in,
     const struct ut_piper_geometry *geometry = ut_piper_map_geometry(&l->map, name);
     int kernel = (int)weight->dims[2], excess = kernel - geometry->stride, pad = excess / 2;
     up->rate = geometry->stride;
-    if (up->rate > PIPER_MAX_RATE || excess < 0 || excess % 2 || (geometry->pad >= 0 && geometry->pad != pad) ||
-        geometry->dilation != 1) {
-        fail(l, "transposed convolution %s (kernel %d, stride %d, pad %d) does not multiply the length", name,
-             kernel, geometry->stride, geometry->pad);
+    if (up->rate > PIPER_MAX_RATE || excess < 0 || excess % 2 ||
+        (geometry->pad >= 0 && geometry->pad != pad) || geometry->dilation != 1) {
+        fail(
+            l,
+            "transposed convolution %s (kernel %d, stride %d, pad %d) does not multiply the length",
+            name, kernel, geometry->stride, geometry->pad);
         return;
     }
     load_phases(l, up, weight, bias, pad);
@@ -474,7 +524,8 @@ static void load_upsample(struct loader *l, struct piper_upsample *up, int n_in,
 static void load_resblock(struct loader *l, struct piper_resblock *block, int n_ch, int index) {
     bool pairs = l->model->info.resblock1;
     char name[NAME_SIZE];
-    for (int i = 0; has(l, name_of(name, "dec.resblocks.%d.convs%s.%d", index, pairs ? "1" : "", i)); i++) {
+    for (int i = 0;
+         has(l, name_of(name, "dec.resblocks.%d.convs%s.%d", index, pairs ? "1" : "", i)); i++) {
         if (block->n_convs + 2 > PIPER_MAX_CHAIN) {
             fail(l, "dec.resblocks.%d has too many convolutions", index);
             return;
@@ -482,7 +533,8 @@ static void load_resblock(struct loader *l, struct piper_resblock *block, int n_
         load_conv(l, &block->convs[block->n_convs], n_ch, n_ch, name);
         block->residual[block->n_convs++] = !pairs;
         if (pairs) {
-            load_conv(l, &block->convs[block->n_convs], n_ch, n_ch, name_of(name, "dec.resblocks.%d.convs2.%d", index, i));
+            load_conv(l, &block->convs[block->n_convs], n_ch, n_ch,
+                      name_of(name, "dec.resblocks.%d.convs2.%d", index, i));
             block->residual[block->n_convs++] = true;
         }
     }
@@ -511,7 +563,8 @@ static void load_stages(struct loader *l, struct piper_decoder *decoder, int n_c
     int n_blocks = count(l, "dec.resblocks.%d.convs.0", "dec.resblocks.%d.convs1.0");
     if (n_stages < 1 || n_stages > PIPER_MAX_STAGES || n_blocks < n_stages || n_blocks % n_stages ||
         n_blocks / n_stages > PIPER_MAX_RESBLOCKS) {
-        fail(l, "the decoder has %d stages and %d residual blocks: not a Piper voice", n_stages, n_blocks);
+        fail(l, "the decoder has %d stages and %d residual blocks: not a Piper voice", n_stages,
+             n_blocks);
         return;
     }
     l->model->info.resblock1 = has(l, "dec.resblocks.0.convs1.0");
@@ -568,9 +621,10 @@ static void load_decoder(struct loader *l) {
 static void check_against_config(struct loader *l) {
     struct ut_piper *model = l->model;
     model->info.sample_rate_hz = model->config.sample_rate_hz;
-    if (l->status == UTTER_OK && model->config.hop_length && model->config.hop_length != model->info.hop_length) {
-        fail(l, "the configuration says %d samples a frame, the decoder makes %d", model->config.hop_length,
-             model->info.hop_length);
+    if (l->status == UTTER_OK && model->config.hop_length &&
+        model->config.hop_length != model->info.hop_length) {
+        fail(l, "the configuration says %d samples a frame, the decoder makes %d",
+             model->config.hop_length, model->info.hop_length);
     }
     if (l->status == UTTER_OK && model->info.hop_length > 65536) {
         fail(l, "the decoder makes %d samples a frame: not a Piper voice", model->info.hop_length);

@@ -26,7 +26,8 @@ static bool is_file(const char *path) {
 static utter_status find_in_folder(const char *folder, char *path, utter_error *err) {
     DIR *dir = opendir(folder);
     if (!dir) {
-        return ut_fail(err, UTTER_ERROR_IO, "%s: cannot read the folder: %s", folder, strerror(errno));
+        return ut_fail(err, UTTER_ERROR_IO, "%s: cannot read the folder: %s", folder,
+                       strerror(errno));
     }
     int n = 0, length = 0;
     char second[256] = "";
@@ -38,12 +39,15 @@ static utter_status find_in_folder(const char *folder, char *path, utter_error *
     }
     closedir(dir);
     if (n == 0) {
-        return ut_fail(err, UTTER_ERROR_NOT_FOUND, "%s: no voice in this folder (looked for *.onnx and "
-                       "voice.safetensors)", folder);
+        return ut_fail(err, UTTER_ERROR_NOT_FOUND,
+                       "%s: no voice in this folder (looked for *.onnx and "
+                       "voice.safetensors)",
+                       folder);
     }
     if (n > 1 || length >= PATH_MAX) {
-        return ut_fail(err, UTTER_ERROR_ARGUMENT, "%s: %d voices in this folder, name one of them, for example %s",
-                       folder, n, second);
+        return ut_fail(err, UTTER_ERROR_ARGUMENT,
+                       "%s: %d voices in this folder, name one of them, for example %s", folder, n,
+                       second);
     }
     return UTTER_OK;
 }
@@ -52,16 +56,20 @@ static utter_status find_in_folder(const char *folder, char *path, utter_error *
 static utter_status find_config(const char *model, char *path, utter_error *err) {
     snprintf(path, CONFIG_PATH_MAX, "%s.json", model);
     if (!is_file(path) && ends_with(model, ".safetensors")) {
-        snprintf(path, CONFIG_PATH_MAX, "%.*s.json", (int)(strlen(model) - strlen(".safetensors")), model);
+        snprintf(path, CONFIG_PATH_MAX, "%.*s.json", (int)(strlen(model) - strlen(".safetensors")),
+                 model);
     }
     if (!is_file(path)) {
-        return ut_fail(err, UTTER_ERROR_NOT_FOUND, "%s: its configuration %s is missing: download it from where the "
-                       "voice came from and put it beside the voice", model, path);
+        return ut_fail(err, UTTER_ERROR_NOT_FOUND,
+                       "%s: its configuration %s is missing: download it from where the "
+                       "voice came from and put it beside the voice",
+                       model, path);
     }
     return UTTER_OK;
 }
 
-static utter_status read_config(struct ut_mem *mem, const char *path, char **text, size_t *n, utter_error *err) {
+static utter_status read_config(struct ut_mem *mem, const char *path, char **text, size_t *n,
+                                utter_error *err) {
     FILE *file = fopen(path, "rbe");
     struct stat st;
     if (!file || fstat(fileno(file), &st) != 0) {
@@ -74,8 +82,8 @@ static utter_status read_config(struct ut_mem *mem, const char *path, char **tex
     utter_status status = UTTER_OK;
     *text = NULL;
     if (!S_ISREG(st.st_mode) || st.st_size < 2 || st.st_size > MAX_CONFIG_BYTES) {
-        status = ut_fail(err, UTTER_ERROR_FORMAT, "%s: not a voice configuration (%lld bytes)", path,
-                         (long long)st.st_size);
+        status = ut_fail(err, UTTER_ERROR_FORMAT, "%s: not a voice configuration (%lld bytes)",
+                         path, (long long)st.st_size);
     } else if (!(*text = ut_mem_alloc(mem, UT_MEM_OTHER, (size_t)st.st_size))) {
         status = ut_fail_memory(err, (size_t)st.st_size);
     } else if ((*n = fread(*text, 1, (size_t)st.st_size, file)) != (size_t)st.st_size) {
@@ -95,7 +103,8 @@ utter_status ut_piper_open(struct ut_mem *mem, const struct ut_compute *compute,
     utter_status status = UTTER_OK;
     *out = NULL;
     if (strlen(path) > PATH_MAX - 64) {
-        return ut_fail(err, UTTER_ERROR_ARGUMENT, "the model's path is longer than %d bytes", PATH_MAX - 64);
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "the model's path is longer than %d bytes",
+                       PATH_MAX - 64);
     }
     snprintf(model_path, sizeof model_path, "%s", path);
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {

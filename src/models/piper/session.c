@@ -30,20 +30,24 @@ void ut_piper_session_destroy(struct ut_piper_session *session) {
     }
 }
 
-static utter_status check(const struct ut_piper *model, const struct ut_piper_request *request, utter_error *err) {
+static utter_status check(const struct ut_piper *model, const struct ut_piper_request *request,
+                          utter_error *err) {
     if (request->n_ids < 1 || request->n_ids > UT_PIPER_MAX_IDS) {
-        return ut_fail(err, UTTER_ERROR_ARGUMENT, "%zu phoneme ids: a sentence has 1 to %d", request->n_ids,
-                       (int)UT_PIPER_MAX_IDS);
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "%zu phoneme ids: a sentence has 1 to %d",
+                       request->n_ids, (int)UT_PIPER_MAX_IDS);
     }
     if (request->speaker < 0 || request->speaker >= model->info.n_speakers) {
-        return ut_fail(err, UTTER_ERROR_ARGUMENT, "speaker %d: the voice has speakers 0 to %d", request->speaker,
-                       model->info.n_speakers - 1);
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "speaker %d: the voice has speakers 0 to %d",
+                       request->speaker, model->info.n_speakers - 1);
     }
     bool sane = request->noise_scale >= 0 && request->noise_scale <= 100 && request->noise_w >= 0 &&
-                request->noise_w <= 100 && request->length_scale > 0 && request->length_scale <= 1000;
+                request->noise_w <= 100 && request->length_scale > 0 &&
+                request->length_scale <= 1000;
     return sane ? UTTER_OK
-                : ut_fail(err, UTTER_ERROR_ARGUMENT, "noise_scale %g, length_scale %g or noise_w %g is out of range",
-                          (double)request->noise_scale, (double)request->length_scale, (double)request->noise_w);
+                : ut_fail(err, UTTER_ERROR_ARGUMENT,
+                          "noise_scale %g, length_scale %g or noise_w %g is out of range",
+                          (double)request->noise_scale, (double)request->length_scale,
+                          (double)request->noise_w);
 }
 
 /* The ids that the vocabulary has. */
@@ -61,18 +65,21 @@ static utter_status take_ids(struct ut_piper_session *s, uint32_t *n_skipped, ut
         }
     }
     if (*n_skipped) {
-        ut_log(&s->model->log, UTTER_LOG_WARNING, "%u phoneme ids are outside the voice's %d and were skipped",
-               *n_skipped, s->model->info.n_vocab);
+        ut_log(&s->model->log, UTTER_LOG_WARNING,
+               "%u phoneme ids are outside the voice's %d and were skipped", *n_skipped,
+               s->model->info.n_vocab);
     }
     return s->n_ids ? UTTER_OK
-                    : ut_fail(err, UTTER_ERROR_ARGUMENT, "no phoneme id is inside the voice's vocabulary of %d",
+                    : ut_fail(err, UTTER_ERROR_ARGUMENT,
+                              "no phoneme id is inside the voice's vocabulary of %d",
                               s->model->info.n_vocab);
 }
 
 static utter_status check_recorded_noise(const struct ut_piper_session *s, utter_error *err) {
     size_t need = (size_t)s->n_frames * (size_t)s->model->info.n_inter;
     if (s->request->noise_prior && s->request->n_noise_prior != need) {
-        return ut_fail(err, UTTER_ERROR_MODEL, "the recorded noise is for %zu values, the durations need %zu (%d frames)",
+        return ut_fail(err, UTTER_ERROR_MODEL,
+                       "the recorded noise is for %zu values, the durations need %zu (%d frames)",
                        s->request->n_noise_prior, need, s->n_frames);
     }
     return UTTER_OK;
@@ -90,7 +97,8 @@ static void draw_noise(const struct ut_piper_session *s, int t, float *row) {
     const struct ut_piper_request *request = s->request;
     int inter = s->model->info.n_inter;
     if (!request->noise_prior) {
-        ut_rng_normal(request->seed, UT_PIPER_STREAM_PRIOR, (uint64_t)t * (uint64_t)inter, row, (size_t)inter);
+        ut_rng_normal(request->seed, UT_PIPER_STREAM_PRIOR, (uint64_t)t * (uint64_t)inter, row,
+                      (size_t)inter);
         return;
     }
     for (int c = 0; c < inter; c++) {
@@ -108,14 +116,17 @@ static void sample_frames(void *user, int begin, int end) {
         ptrdiff_t at = none ? 0 : (ptrdiff_t)p->frame_id[t] * inter;
         draw_noise(p->s, t, row);
         for (int c = 0; c < inter; c++) {
-            row[c] = none ? row[c] * noise_scale : p->m[at + c] + row[c] * p->scale[at + c] * noise_scale;
+            row[c] = none ? row[c] * noise_scale
+                          : p->m[at + c] + row[c] * p->scale[at + c] * noise_scale;
         }
     }
 }
 
-/* z_p [n_frames, inter] = m + noise * exp(logs) * noise_scale, each id repeated for its duration. The
- * single frame of an utterance whose durations are all 0 has m = logs = 0, as in the reference. */
-static float *sample_prior(struct ut_piper_session *s, const float *m, float *logs, const int32_t *durations) {
+/* z_p [n_frames, inter] = m + noise * exp(logs) * noise_scale, each id repeated for its duration.
+ * The single frame of an utterance whose durations are all 0 has m = logs = 0, as in the reference.
+ */
+static float *sample_prior(struct ut_piper_session *s, const float *m, float *logs,
+                           const int32_t *durations) {
     int inter = s->model->info.n_inter, pad = s->model->decoder->conv_pre.pad, t = 0;
     float *z = ut_piper_padded(&s->arena, s->n_frames, inter, pad, pad);
     int32_t *frame_id = ut_arena_alloc(&s->arena, (size_t)s->n_frames, sizeof *frame_id);
@@ -136,14 +147,16 @@ static float *sample_prior(struct ut_piper_session *s, const float *m, float *lo
     return z;
 }
 
-static void observe_durations(struct ut_piper_session *s, const int32_t *durations, float *scratch) {
+static void observe_durations(struct ut_piper_session *s, const int32_t *durations,
+                              float *scratch) {
     for (int t = 0; t < s->n_ids; t++) {
         scratch[t] = (float)durations[t];
     }
     ut_piper_observe(s, "durations", scratch, 1, s->n_ids, 1);
 }
 
-static utter_status run(struct ut_piper_session *s, struct ut_piper_result *result, utter_error *err) {
+static utter_status run(struct ut_piper_session *s, struct ut_piper_result *result,
+                        utter_error *err) {
     float *x, *m, *logs, *z = NULL;
     int32_t *durations;
     double start = now_s();
@@ -160,7 +173,8 @@ static utter_status run(struct ut_piper_session *s, struct ut_piper_result *resu
     }
     z = sample_prior(s, m, logs, durations);
     if (!z) {
-        return ut_fail_memory(err, (size_t)s->n_frames * (size_t)s->model->info.n_inter * sizeof *z);
+        return ut_fail_memory(err,
+                              (size_t)s->n_frames * (size_t)s->model->info.n_inter * sizeof *z);
     }
     ut_piper_observe(s, "z_p", z, s->model->info.n_inter, s->n_frames, s->model->info.n_inter);
     double encoded = now_s();
@@ -185,7 +199,9 @@ utter_status ut_piper_run(struct ut_piper_session *session, const struct ut_pipe
     const struct ut_piper *model = session->model;
     session->request = request;
     session->n_ids = session->n_frames = 0;
-    session->g = model->n_speaker_channels ? model->emb_g + (ptrdiff_t)request->speaker * model->n_speaker_channels : NULL;
+    session->g = model->n_speaker_channels
+                     ? model->emb_g + (ptrdiff_t)request->speaker * model->n_speaker_channels
+                     : NULL;
     status = run(session, result, err);
     ut_arena_reset(&session->arena);
     return status;

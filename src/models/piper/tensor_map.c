@@ -46,11 +46,14 @@ uint64_t ut_piper_map_n_used(const struct ut_piper_map *map) {
     return n;
 }
 
-const struct ut_piper_geometry *ut_piper_map_geometry(const struct ut_piper_map *map, const char *module) {
+const struct ut_piper_geometry *ut_piper_map_geometry(const struct ut_piper_map *map,
+                                                      const char *module) {
     static const struct ut_piper_geometry plain = {"", 1, 1, -1};
     struct ut_piper_geometry key = {module, 0, 0, 0};
     const struct ut_piper_geometry *hit =
-        map->n_geometry ? bsearch(&key, map->geometry, map->n_geometry, sizeof key, compare_geometry) : NULL;
+        map->n_geometry
+            ? bsearch(&key, map->geometry, map->n_geometry, sizeof key, compare_geometry)
+            : NULL;
     return hit ? hit : &plain;
 }
 
@@ -71,8 +74,8 @@ static bool ends_with(const char *text, const char *end) {
     return n > m && strcmp(text + n - m, end) == 0;
 }
 
-/* The module of a convolution node: from the real name of its bias, else its weight's, else the node's
- * path "/dec/ups.0/ConvTranspose". Empty when nothing tells. */
+/* The module of a convolution node: from the real name of its bias, else its weight's, else the
+ * node's path "/dec/ups.0/ConvTranspose". Empty when nothing tells. */
 static char *module_of(struct ut_arena *arena, const struct ut_onnx_node *node) {
     const char *weight = node->inputs[1], *bias = node->n_inputs > 2 ? node->inputs[2] : "";
     if (ends_with(bias, ".bias")) {
@@ -107,7 +110,8 @@ static bool collect_constants(struct ut_arena *arena, const struct ut_onnx_graph
     for (size_t i = 0; out->items && i < graph->n_nodes; i++) {
         const struct ut_onnx_node *node = &graph->nodes[i];
         const struct ut_onnx_attribute *value = ut_onnx_attribute(node, "value");
-        if (strcmp(node->op_type, "Constant") == 0 && value && value->tensor && node->n_outputs == 1) {
+        if (strcmp(node->op_type, "Constant") == 0 && value && value->tensor &&
+            node->n_outputs == 1) {
             out->items[out->n++] = (struct ut_piper_named){node->outputs[0], value->tensor, false};
         }
     }
@@ -136,8 +140,8 @@ static int first_int(const struct ut_onnx_node *node, const char *name, int othe
 static utter_status add_convolution(struct ut_piper_map *map, const struct constants *constants,
                                     const struct ut_onnx_node *node, utter_error *err) {
     if (node->n_inputs < 2) {
-        return ut_fail(err, UTTER_ERROR_FORMAT, "node %s (%s) has %zu inputs, expected 2 or 3", node->name,
-                       node->op_type, node->n_inputs);
+        return ut_fail(err, UTTER_ERROR_FORMAT, "node %s (%s) has %zu inputs, expected 2 or 3",
+                       node->name, node->op_type, node->n_inputs);
     }
     char *module = module_of(map->arena, node);
     size_t n = module ? strlen(module) : 0;
@@ -150,11 +154,12 @@ static utter_status add_convolution(struct ut_piper_map *map, const struct const
     if (node->n_inputs > 2) {
         add(map, bias, find_value(constants, node->inputs[2]));
     }
-    struct ut_piper_geometry geometry = {module, first_int(node, "strides", 1), first_int(node, "dilations", 1),
+    struct ut_piper_geometry geometry = {module, first_int(node, "strides", 1),
+                                         first_int(node, "dilations", 1),
                                          first_int(node, "pads", 0)};
     if (geometry.stride < 1 || geometry.dilation < 1 || geometry.pad < 0) {
-        return ut_fail(err, UTTER_ERROR_FORMAT, "node %s has strides, dilations or pads out of range",
-                       node->name);
+        return ut_fail(err, UTTER_ERROR_FORMAT,
+                       "node %s has strides, dilations or pads out of range", node->name);
     }
     map->geometry[map->n_geometry++] = geometry;
     return UTTER_OK;
@@ -173,7 +178,8 @@ static void add_gather(struct ut_piper_map *map, const struct constants *constan
     }
 }
 
-/* dp.flows.0.logs is not stored: its negation feeds an Exp, or exp(-logs) is the factor of a Mul. */
+/* dp.flows.0.logs is not stored: its negation feeds an Exp, or exp(-logs) is the factor of a Mul.
+ */
 static void add_affine(struct ut_piper_map *map, const struct constants *constants,
                        const struct ut_onnx_node *node) {
     bool is_exp = strcmp(node->op_type, "Exp") == 0;
@@ -227,8 +233,8 @@ static bool house_int(const struct ut_json *json, ut_json_ref value, int64_t lim
     return true;
 }
 
-static bool add_house_geometry(struct ut_piper_map *map, const char *format, int a, int b, int stride,
-                               int dilation) {
+static bool add_house_geometry(struct ut_piper_map *map, const char *format, int a, int b,
+                               int stride, int dilation) {
     char text[64];
     int n = snprintf(text, sizeof text, format, a, b);
     char *module = join(map->arena, text, (size_t)n, "");
@@ -239,13 +245,18 @@ static bool add_house_geometry(struct ut_piper_map *map, const char *format, int
 }
 
 /* Rates and dilations of the decoder are not in the tensors: "model" in voice.json has them. */
-static utter_status map_house(struct ut_piper_map *map, const struct ut_json *json, utter_error *err) {
+static utter_status map_house(struct ut_piper_map *map, const struct ut_json *json,
+                              utter_error *err) {
     ut_json_ref model = ut_json_member(json, 0, "model");
-    ut_json_ref rates = ut_json_member(json, model, "up_rates"), dilations = ut_json_member(json, model, "res_dil");
+    ut_json_ref rates = ut_json_member(json, model, "up_rates"),
+                dilations = ut_json_member(json, model, "res_dil");
     size_t n_stages = ut_json_count(json, rates), n_blocks = ut_json_count(json, dilations);
-    if (n_stages < 1 || n_stages > MAX_HOUSE_STAGES || n_blocks < 1 || n_blocks > MAX_HOUSE_STAGES) {
-        return ut_fail(err, UTTER_ERROR_FORMAT, "voice.json: model.up_rates and model.res_dil must be lists of "
-                       "1 to %d entries", MAX_HOUSE_STAGES);
+    if (n_stages < 1 || n_stages > MAX_HOUSE_STAGES || n_blocks < 1 ||
+        n_blocks > MAX_HOUSE_STAGES) {
+        return ut_fail(err, UTTER_ERROR_FORMAT,
+                       "voice.json: model.up_rates and model.res_dil must be lists of "
+                       "1 to %d entries",
+                       MAX_HOUSE_STAGES);
     }
     size_t capacity = n_stages * (1 + n_blocks * MAX_HOUSE_DILATIONS);
     map->geometry = ut_arena_alloc(map->arena, capacity, sizeof *map->geometry);
@@ -255,23 +266,29 @@ static utter_status map_house(struct ut_piper_map *map, const struct ut_json *js
         int stride = 1, block = stage * (int)n_blocks;
         sane = house_int(json, rate, MAX_ATTRIBUTE, &stride);
         ok = add_house_geometry(map, "dec.ups.%d", stage, 0, stride, 1);
-        for (ut_json_ref list = ut_json_first(json, dilations); list >= 0; list = ut_json_next(json, list), block++) {
+        for (ut_json_ref list = ut_json_first(json, dilations); list >= 0;
+             list = ut_json_next(json, list), block++) {
             int i = 0, dilation = 1;
-            for (ut_json_ref d = ut_json_first(json, list); ok && sane && d >= 0; d = ut_json_next(json, d), i++) {
+            for (ut_json_ref d = ut_json_first(json, list); ok && sane && d >= 0;
+                 d = ut_json_next(json, d), i++) {
                 sane = i < MAX_HOUSE_DILATIONS && house_int(json, d, MAX_ATTRIBUTE, &dilation);
-                ok = sane && add_house_geometry(map, "dec.resblocks.%d.convs.%d", block, i, 1, dilation);
+                ok = sane &&
+                     add_house_geometry(map, "dec.resblocks.%d.convs.%d", block, i, 1, dilation);
             }
         }
     }
     if (!sane) {
-        return ut_fail(err, UTTER_ERROR_FORMAT,
-                       "voice.json: model.up_rates or model.res_dil holds something else than small numbers");
+        return ut_fail(
+            err, UTTER_ERROR_FORMAT,
+            "voice.json: model.up_rates or model.res_dil holds something else than small numbers");
     }
     return ok ? UTTER_OK : ut_fail_memory(err, capacity * sizeof *map->geometry);
 }
 
-/* Every tensor under its own name, behind the structural ones; then sorted, the first of a name kept. */
-static utter_status finish(struct ut_piper_map *map, const struct ut_weights *weights, utter_error *err) {
+/* Every tensor under its own name, behind the structural ones; then sorted, the first of a name
+ * kept. */
+static utter_status finish(struct ut_piper_map *map, const struct ut_weights *weights,
+                           utter_error *err) {
     size_t n_tensors = ut_weights_count(weights), n_structural = map->n_named;
     if (!map->named) {
         map->named = ut_arena_alloc(map->arena, n_tensors + 1, sizeof *map->named);
@@ -299,9 +316,11 @@ static utter_status finish(struct ut_piper_map *map, const struct ut_weights *we
 }
 
 utter_status ut_piper_map_build(struct ut_arena *arena, const struct ut_weights *weights,
-                                const struct ut_json *json, struct ut_piper_map *out, utter_error *err) {
+                                const struct ut_json *json, struct ut_piper_map *out,
+                                utter_error *err) {
     *out = (struct ut_piper_map){.arena = arena, .affine = UT_PIPER_AFFINE_LOGS};
-    utter_status status = ut_weights_onnx(weights) ? map_onnx(out, weights, err) : map_house(out, json, err);
+    utter_status status =
+        ut_weights_onnx(weights) ? map_onnx(out, weights, err) : map_house(out, json, err);
     if (status == UTTER_OK) {
         status = finish(out, weights, err);
     }

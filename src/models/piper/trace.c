@@ -1,6 +1,6 @@
-/* `utter trace` for Piper voices: runs the recorded inputs of each case of a golden file and keeps every
- * stage, channels first and in f32 as the golden files hold them. Nothing but the inputs of a case is
- * read for the run, so a file without the outputs gives the same bytes. */
+/* `utter trace` for Piper voices: runs the recorded inputs of each case of a golden file and keeps
+ * every stage, channels first and in f32 as the golden files hold them. Nothing but the inputs of a
+ * case is read for the run, so a file without the outputs gives the same bytes. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +48,8 @@ static bool is_recorded_by_time(const struct tracer *t, const char *stage) {
     return !t->model->info.stochastic_durations && strcmp(stage, "enc_x") == 0;
 }
 
-static struct ut_tensor *new_stage(struct tracer *t, const char *stage, const char *name, int n_ch, int total) {
+static struct ut_tensor *new_stage(struct tracer *t, const char *stage, const char *name, int n_ch,
+                                   int total) {
     size_t n = (size_t)n_ch * (size_t)total;
     float *data = t->n_stages < MAX_STAGES ? ut_arena_alloc(&t->arena, n, sizeof *data) : NULL;
     char *copy = data ? ut_arena_alloc(&t->arena, strlen(name) + 1, 1) : NULL;
@@ -58,8 +59,12 @@ static struct ut_tensor *new_stage(struct tracer *t, const char *stage, const ch
     }
     strcpy(copy, name);
     memset(data, 0, n * sizeof *data);
-    struct ut_tensor tensor = {.name = copy, .type = UT_F32, .n_dims = 2, .dims = {(uint64_t)n_ch, (uint64_t)total, 1, 1},
-                               .data = data, .n_bytes = n * sizeof *data};
+    struct ut_tensor tensor = {.name = copy,
+                               .type = UT_F32,
+                               .n_dims = 2,
+                               .dims = {(uint64_t)n_ch, (uint64_t)total, 1, 1},
+                               .data = data,
+                               .n_bytes = n * sizeof *data};
     if (is_vector(t, stage)) {
         tensor.n_dims = 1;
         tensor.dims[0] = (uint64_t)total;
@@ -82,14 +87,17 @@ static void collect(void *user, const char *stage, const struct ut_piper_view *v
     bool by_time = is_recorded_by_time(t, stage);
     for (int c = 0; c < view->n_ch; c++) {
         for (int i = 0; i < view->n_rows; i++) {
-            size_t row = (size_t)(view->first + i), n_ch = (size_t)view->n_ch, total = (size_t)view->total;
-            dst[by_time ? row * n_ch + (size_t)c : (size_t)c * total + row] = view->data[i * view->row + c];
+            size_t row = (size_t)(view->first + i), n_ch = (size_t)view->n_ch,
+                   total = (size_t)view->total;
+            dst[by_time ? row * n_ch + (size_t)c : (size_t)c * total + row] =
+                view->data[i * view->row + c];
         }
     }
 }
 
 /* An input tensor as f32 (integers too); NULL when absent or after an error. */
-static float *read_floats(struct tracer *t, const char *stage, size_t *n, utter_status *status, utter_error *err) {
+static float *read_floats(struct tracer *t, const char *stage, size_t *n, utter_status *status,
+                          utter_error *err) {
     const struct ut_tensor *tensor = *status ? NULL : input(t, stage);
     *n = 0;
     if (!tensor) {
@@ -101,15 +109,16 @@ static float *read_floats(struct tracer *t, const char *stage, size_t *n, utter_
     return values;
 }
 
-static int32_t *read_ints(struct tracer *t, const char *stage, size_t *n, utter_status *status, utter_error *err) {
+static int32_t *read_ints(struct tracer *t, const char *stage, size_t *n, utter_status *status,
+                          utter_error *err) {
     const struct ut_tensor *tensor = *status ? NULL : input(t, stage);
     *n = tensor ? (size_t)ut_tensor_n_elements(tensor) : 0;
     if (!tensor) {
         return NULL;
     }
     if (tensor->type != UT_I32 && tensor->type != UT_I64) {
-        *status = ut_fail(err, UTTER_ERROR_FORMAT, "tensor %s is %s, expected i32 or i64", tensor->name,
-                          ut_dtype_name(tensor->type));
+        *status = ut_fail(err, UTTER_ERROR_FORMAT, "tensor %s is %s, expected i32 or i64",
+                          tensor->name, ut_dtype_name(tensor->type));
         return NULL;
     }
     int32_t *values = ut_arena_alloc(&t->arena, *n, sizeof *values);
@@ -121,8 +130,11 @@ static int32_t *read_ints(struct tracer *t, const char *stage, size_t *n, utter_
         int64_t wide = 0;
         int32_t narrow = 0;
         memcpy(tensor->type == UT_I64 ? (void *)&wide : (void *)&narrow,
-               (const char *)tensor->data + i * ut_dtype_size(tensor->type), ut_dtype_size(tensor->type));
-        values[i] = tensor->type == UT_I32 ? narrow : wide < INT32_MIN || wide > INT32_MAX ? -1 : (int32_t)wide;
+               (const char *)tensor->data + i * ut_dtype_size(tensor->type),
+               ut_dtype_size(tensor->type));
+        values[i] = tensor->type == UT_I32                 ? narrow
+                    : wide < INT32_MIN || wide > INT32_MAX ? -1
+                                                           : (int32_t)wide;
     }
     return values;
 }
@@ -138,14 +150,24 @@ static utter_status run_case(struct tracer *t, utter_error *err) {
     if (status) {
         return status;
     }
-    if (!ids || n_scales < 2 || n_scales > 3 || (sid && n_sid != 1) || (noise_dp && n_dp != 2 * n_ids)) {
-        return ut_fail(err, UTTER_ERROR_FORMAT, "case %s: needs ids, scales of 2 or 3 values, at most one sid and "
-                       "2 noise_dp values for each id", t->case_name);
+    if (!ids || n_scales < 2 || n_scales > 3 || (sid && n_sid != 1) ||
+        (noise_dp && n_dp != 2 * n_ids)) {
+        return ut_fail(err, UTTER_ERROR_FORMAT,
+                       "case %s: needs ids, scales of 2 or 3 values, at most one sid and "
+                       "2 noise_dp values for each id",
+                       t->case_name);
     }
-    struct ut_piper_request request = {
-        .ids = ids, .n_ids = n_ids, .speaker = sid ? sid[0] : 0, .noise_scale = scales[0], .length_scale = scales[1],
-        .noise_w = n_scales == 3 && noise_dp ? scales[2] : 0, .noise_dp = noise_dp, .noise_prior = noise_prior,
-        .n_noise_prior = n_prior, .observer = collect, .observer_user = t};
+    struct ut_piper_request request = {.ids = ids,
+                                       .n_ids = n_ids,
+                                       .speaker = sid ? sid[0] : 0,
+                                       .noise_scale = scales[0],
+                                       .length_scale = scales[1],
+                                       .noise_w = n_scales == 3 && noise_dp ? scales[2] : 0,
+                                       .noise_dp = noise_dp,
+                                       .noise_prior = noise_prior,
+                                       .n_noise_prior = n_prior,
+                                       .observer = collect,
+                                       .observer_user = t};
     if (!noise_prior) {
         request.noise_scale = 0; /* absent noise is zero */
     }
@@ -165,7 +187,8 @@ static void compare(const struct ut_tensor *golden, const struct ut_tensor *out,
     for (uint64_t i = 0; i < n; i++) {
         int32_t integer;
         memcpy(&integer, (const char *)golden->data + i * 4, 4);
-        double reference = golden->type == UT_I32 ? integer : (double)scratch[i], error = (double)values[i] - reference;
+        double reference = golden->type == UT_I32 ? integer : (double)scratch[i],
+               error = (double)values[i] - reference;
         stage->max_abs_error = fmax(stage->max_abs_error, fabs(error));
         signal += reference * reference;
         noise += error * error;
@@ -176,11 +199,13 @@ static void compare(const struct ut_tensor *golden, const struct ut_tensor *out,
 
 static utter_status report(struct tracer *t, size_t first, utter_error *err) {
     for (size_t i = first; t->report && i < t->n_stages; i++) {
-        const struct ut_tensor *out = &t->stages[i], *golden = ut_weights_find(t->golden, out->name);
+        const struct ut_tensor *out = &t->stages[i],
+                               *golden = ut_weights_find(t->golden, out->name);
         utter_trace_stage stage = {.size = sizeof stage, .name = out->name, .n_dims = out->n_dims};
         memcpy(stage.dims, out->dims, sizeof stage.dims);
         if (golden && ut_tensor_n_elements(golden) == ut_tensor_n_elements(out)) {
-            float *scratch = ut_arena_alloc(&t->arena, (size_t)ut_tensor_n_elements(out), sizeof *scratch);
+            float *scratch =
+                ut_arena_alloc(&t->arena, (size_t)ut_tensor_n_elements(out), sizeof *scratch);
             if (!scratch) {
                 return ut_fail_memory(err, out->n_bytes);
             }
@@ -211,7 +236,8 @@ static size_t list_cases(const struct tracer *t, char cases[MAX_CASES][MAX_CASE_
     return n;
 }
 
-static utter_status run_cases(struct tracer *t, const char *golden, const char *only, utter_error *err) {
+static utter_status run_cases(struct tracer *t, const char *golden, const char *only,
+                              utter_error *err) {
     char cases[MAX_CASES][MAX_CASE_NAME];
     size_t n_cases = list_cases(t, cases), n_run = 0;
     for (size_t i = 0; i < n_cases; i++) {
@@ -227,13 +253,16 @@ static utter_status run_cases(struct tracer *t, const char *golden, const char *
         }
         n_run++;
     }
-    return n_run ? UTTER_OK
-           : only ? ut_fail(err, UTTER_ERROR_NOT_FOUND, "%s: no case %s (a case has a tensor CASE.ids)", golden, only)
-                  : ut_fail(err, UTTER_ERROR_FORMAT, "%s: no case found (a case has a tensor CASE.ids)", golden);
+    return n_run  ? UTTER_OK
+           : only ? ut_fail(err, UTTER_ERROR_NOT_FOUND,
+                            "%s: no case %s (a case has a tensor CASE.ids)", golden, only)
+                  : ut_fail(err, UTTER_ERROR_FORMAT,
+                            "%s: no case found (a case has a tensor CASE.ids)", golden);
 }
 
 utter_status ut_piper_trace(struct ut_piper *model, const char *golden, const char *case_name,
-                            const char *out_path, utter_trace_fn stage, void *user, utter_error *err) {
+                            const char *out_path, utter_trace_fn stage, void *user,
+                            utter_error *err) {
     struct tracer t = {.model = model, .report = stage, .user = user};
     ut_arena_init(&t.arena, model->mem, UT_MEM_OTHER);
     t.stages = ut_arena_alloc(&t.arena, MAX_STAGES, sizeof *t.stages);

@@ -12,7 +12,9 @@
 
 #include "base/mem.h"
 
-enum ut_json_type { UT_JSON_NULL, UT_JSON_BOOL, UT_JSON_NUMBER, UT_JSON_STRING, UT_JSON_ARRAY, UT_JSON_OBJECT };
+enum ut_json_type {
+    UT_JSON_NULL, UT_JSON_BOOL, UT_JSON_NUMBER, UT_JSON_STRING, UT_JSON_ARRAY, UT_JSON_OBJECT
+};
 
 enum { UT_JSON_MAX_DEPTH = 64 };
 

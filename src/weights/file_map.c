@@ -36,12 +36,12 @@ static struct slot slots[MAX_MAPPINGS];
 static struct sigaction previous;
 static pthread_once_t install_once = PTHREAD_ONCE_INIT;
 
-/* ---- The signal handler: only async-signal-safe work, and mmap, which is a bare system call ------- */
+/* ---- The signal handler: async-signal-safe work, and mmap, which is a bare system call ------ */
 
 static bool replace_page(uintptr_t address) {
-    uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE), page = address & ~(page_bytes - 1);
-    return mmap((void *)page, page_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
-           MAP_FAILED;
+    uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
+    void *page = (void *)(address & ~(page_bytes - 1));
+    return mmap(page, page_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page;
 }
 
 static bool repair(uintptr_t address) {
@@ -76,7 +76,8 @@ static void on_sigbus(int number, siginfo_t *info, void *context) {
 }
 
 static void install_handler(void) {
-    struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    struct sigaction action = {.sa_sigaction = on_sigbus,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     sigemptyset(&action.sa_mask);
     /* Read first: the handler may run before a sigaction that does both has stored the old one. */
     sigaction(SIGBUS, NULL, &previous);
@@ -111,7 +112,11 @@ static utter_status map_descriptor(struct ut_mem *mem, int fd, const char *path,
                                    utter_error *err) {
     char text[128];
     size_t n = (size_t)info->st_size;
-    void *data = n == (uint64_t)info->st_size ? mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    void *data = MAP_FAILED;
+    errno = ENOMEM; /* of a file larger than the address space */
+    if (n == (uint64_t)info->st_size) {
+        data = mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0);
+    }
     if (data == MAP_FAILED) {
         int error = errno;
         close(fd);
@@ -240,8 +245,10 @@ utter_status ut_file_map_open_beneath(struct ut_mem *mem, int folder, const char
             close(fd);
         }
         bool is_link = error == ELOOP || error == EXDEV;
-        return ut_fail(err, error == ENOENT ? UTTER_ERROR_NOT_FOUND : is_link ? UTTER_ERROR_FORMAT : UTTER_ERROR_IO,
-                       "external file \"%.200s\": %s", relative,
+        utter_status code = error == ENOENT ? UTTER_ERROR_NOT_FOUND
+                            : is_link       ? UTTER_ERROR_FORMAT
+                                            : UTTER_ERROR_IO;
+        return ut_fail(err, code, "external file \"%.200s\": %s", relative,
                        error == ENOENT ? "missing beside the model"
                        : is_link       ? "symbolic links are not followed"
                                        : error_text(error, text, sizeof text));

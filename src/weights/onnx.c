@@ -20,8 +20,9 @@ enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OP_TYPE = 4, NODE_AT
 enum { ATTRIBUTE_NAME = 1, ATTRIBUTE_I = 3, ATTRIBUTE_T = 5, ATTRIBUTE_INTS = 8, ATTRIBUTE_TYPE = 20 };
 enum { TYPE_UNDEFINED = 0, TYPE_INT = 2 };
 
-#define SCHEMA(label, ...)                                                                          \
-    {.name = label, .kinds = (const uint8_t[]){__VA_ARGS__}, .n_kinds = sizeof((uint8_t[]){__VA_ARGS__})}
+#define SCHEMA(label, ...)                                     \
+    {.name = label, .kinds = (const uint8_t[]){__VA_ARGS__},   \
+     .n_kinds = sizeof((uint8_t[]){__VA_ARGS__})}
 
 static const struct ut_pb_schema model_schema = SCHEMA(
     "ModelProto", [MODEL_IR_VERSION] = UT_PB_VARINT, [MODEL_PRODUCER_NAME] = UT_PB_BYTES,
@@ -115,11 +116,11 @@ static utter_status read_ints(struct ut_onnx_reader *r, struct ut_pb_range range
         for (size_t pos = field.range.begin; field.number == ATTRIBUTE_INTS && pos < field.range.end;) {
             size_t i = 0;
             uint64_t value;
-            if ((status = next_index(r, &n, n_ints, &i))) {
-                return status;
-            }
             if (!ut_pb_varint(r->data, &pos, field.range.end, &value)) {
                 return fail_at(r, field.range.begin, "AttributeProto: invalid number in a list");
+            }
+            if ((status = next_index(r, &n, n_ints, &i))) {
+                return status;
             }
             ints[i] = (int64_t)value;
         }
@@ -285,7 +286,8 @@ static utter_status read_graph_field(struct ut_onnx_reader *r, const struct ut_p
     case GRAPH_INITIALIZER:
         status = next_index(r, &weights->n_tensors, arrays->limits[GRAPH_INITIALIZER], &i);
         return status ? status
-                      : ut_onnx_read_tensor(r, field->range, false, &weights->tensors[i], &representable);
+                      : ut_onnx_read_tensor(r, field->range, false, &weights->tensors[i],
+                                            &representable);
     case GRAPH_INPUT:
         status = next_index(r, &graph->n_inputs, arrays->limits[GRAPH_INPUT], &i);
         return status ? status : read_value_name(r, field->range, &arrays->inputs[i]);
@@ -372,7 +374,8 @@ static utter_status read_entry(struct ut_onnx_reader *r, struct ut_pb_range rang
     return status ? status : message.status;
 }
 
-static utter_status add_metadata(struct ut_onnx_reader *r, const struct ut_pb_field *field, size_t limit) {
+static utter_status add_metadata(struct ut_onnx_reader *r, const struct ut_pb_field *field,
+                                 size_t limit) {
     struct ut_weights *weights = r->weights;
     size_t i = 0;
     utter_status status = next_index(r, &weights->n_metadata, limit, &i);
@@ -392,7 +395,8 @@ static utter_status read_model(struct ut_onnx_reader *r, struct ut_onnx_graph *g
     size_t counts[MODEL_METADATA + 1] = {0};
     struct ut_pb_range all = {0, weights->n};
     utter_status status = count_fields(r, all, &model_schema, counts, MODEL_METADATA + 1);
-    size_t n_metadata = counts[MODEL_METADATA] + counts[MODEL_PRODUCER_NAME] + counts[MODEL_PRODUCER_VERSION];
+    size_t n_metadata = counts[MODEL_METADATA] + counts[MODEL_PRODUCER_NAME] +
+                        counts[MODEL_PRODUCER_VERSION];
     if (!status && counts[MODEL_GRAPH] != 1) {
         status = ut_fail(r->err, UTTER_ERROR_FORMAT, "%zu graphs instead of one", counts[MODEL_GRAPH]);
     }
@@ -428,7 +432,8 @@ static utter_status read_model(struct ut_onnx_reader *r, struct ut_onnx_graph *g
 }
 
 utter_status ut_onnx_parse(struct ut_weights *weights, utter_error *err) {
-    struct ut_onnx_reader reader = {.weights = weights, .data = weights->data, .folder = -1, .err = err};
+    struct ut_onnx_reader reader = {.weights = weights, .data = weights->data, .folder = -1,
+                                    .err = err};
     ut_blocks_init(&weights->blocks, weights->mem, weights->n, 0);
     utter_status status = alloc(&reader, 1, sizeof *weights->graph, &weights->graph);
     if (!status) {

@@ -11,7 +11,8 @@
 static utter_status open_folder(struct ut_onnx_reader *r) {
     const char *path = r->weights->path;
     if (!path) {
-        return ut_fail(r->err, UTTER_ERROR_FORMAT, "external data, but the model is not a file in a folder");
+        return ut_fail(r->err, UTTER_ERROR_FORMAT,
+                       "external data, but the model is not a file in a folder");
     }
     const char *slash = strrchr(path, '/');
     size_t n = slash ? (size_t)(slash - path) + 1 : 0;
@@ -24,8 +25,10 @@ static utter_status open_folder(struct ut_onnx_reader *r) {
         folder[n] = '\0';
     }
     r->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return r->folder >= 0 ? UTTER_OK
-                          : ut_fail(r->err, UTTER_ERROR_IO, "%s: the model's folder cannot be opened", folder);
+    if (r->folder < 0) {
+        return ut_fail(r->err, UTTER_ERROR_IO, "%s: the model's folder cannot be opened", folder);
+    }
+    return UTTER_OK;
 }
 
 static struct ut_external_file *find_file(const struct ut_onnx_reader *r, const char *name) {

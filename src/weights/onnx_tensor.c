@@ -146,9 +146,6 @@ static utter_status convert_chunk(struct ut_onnx_reader *r, struct ut_pb_range c
     for (size_t pos = chunk.begin; pos < chunk.end;) {
         uint64_t value = 0;
         size_t at = pos;
-        if (size > limit - *used) {
-            return fail_at(r, at, "the data changed while it was read,");
-        }
         if (type->list == TENSOR_FLOAT_DATA || type->list == TENSOR_DOUBLE_DATA) {
             memcpy(&value, r->data + pos, size);
             pos += size;
@@ -156,6 +153,9 @@ static utter_status convert_chunk(struct ut_onnx_reader *r, struct ut_pb_range c
             return fail_at(r, at, "invalid number in the data");
         } else if ((int64_t)value < type->min || (int64_t)value > type->max) {
             return fail_at(r, at, "a value outside the range of its type");
+        }
+        if (size > limit - *used) {
+            return fail_at(r, at, "the data changed while it was read,");
         }
         memcpy(dst + *used, &value, size); /* little-endian: the low bytes */
         *used += size;
@@ -288,9 +288,10 @@ static utter_status read_external(struct ut_onnx_reader *r, struct ut_pb_range r
     uint64_t n_left = external.offset <= map->n ? map->n - external.offset : 0;
     uint64_t length = external.has_length ? external.length : n_left;
     if (external.offset > map->n || length > n_left || length != out->n_bytes) {
-        return ut_fail(r->err, UTTER_ERROR_FORMAT, "external file \"%.100s\": %llu bytes at %llu do not fit "
-                       "the file (%zu bytes) or the shape (%zu bytes)", external.location,
-                       (unsigned long long)length, (unsigned long long)external.offset, map->n, out->n_bytes);
+        return ut_fail(r->err, UTTER_ERROR_FORMAT, "external file \"%.100s\": %llu bytes at %llu "
+                       "do not fit the file (%zu bytes) or the shape (%zu bytes)",
+                       external.location, (unsigned long long)length,
+                       (unsigned long long)external.offset, map->n, out->n_bytes);
     }
     out->data = map->data + external.offset;
     return UTTER_OK;

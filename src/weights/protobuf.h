@@ -15,7 +15,7 @@ enum ut_pb_kind {
     UT_PB_SKIP,
     UT_PB_VARINT,
     UT_PB_BYTES,           /* string, bytes or message */
-    UT_PB_REPEATED_VARINT, /* packed or not: here and below f.n_bytes > 0 or the single value counts */
+    UT_PB_REPEATED_VARINT, /* this and those below: packed, or one by one, or both */
     UT_PB_REPEATED_32,
     UT_PB_REPEATED_64
 };

@@ -28,7 +28,8 @@ static const struct {
     {"I64", UT_I64}, {"U64", UT_U64}, {"BOOL", UT_BOOL},
 };
 
-static const char *const unreadable_dtypes[] = {"F8_E4M3", "F8_E5M2", "F8_E8M0", "C64", "F4", "F6_E2M3", "F6_E3M2"};
+static const char *const unreadable_dtypes[] = {"F8_E4M3", "F8_E5M2", "F8_E8M0", "C64",
+                                                "F4",      "F6_E2M3", "F6_E3M2"};
 
 /* Offset in the file of a value in the header. */
 static size_t offset_of(const struct reader *r, ut_json_ref value) {
@@ -225,9 +226,11 @@ utter_status ut_safetensors_parse(struct ut_weights *weights, utter_error *err) 
     if (weights->n >= LENGTH_BYTES) {
         memcpy(&n_header, weights->data, LENGTH_BYTES);
     }
-    if (weights->n < LENGTH_BYTES || n_header > MAX_HEADER_BYTES || n_header > weights->n - LENGTH_BYTES) {
-        return ut_fail(err, UTTER_ERROR_FORMAT, "a header of %llu bytes at byte 0, the file has %zu and %d is "
-                       "the most that is read", (unsigned long long)n_header, weights->n, MAX_HEADER_BYTES);
+    if (weights->n < LENGTH_BYTES || n_header > MAX_HEADER_BYTES ||
+        n_header > weights->n - LENGTH_BYTES) {
+        return ut_fail(err, UTTER_ERROR_FORMAT, "a header of %llu bytes at byte 0, the file has %zu "
+                       "and %d is the most that is read", (unsigned long long)n_header, weights->n,
+                       MAX_HEADER_BYTES);
     }
     struct reader reader = {
         .weights = weights, .text = (const char *)weights->data + LENGTH_BYTES,

@@ -62,7 +62,8 @@ static void put(struct output *out, const void *data, size_t n) {
     }
 }
 
-__attribute__((format(printf, 2, 3))) static void put_format(struct output *out, const char *format, ...) {
+__attribute__((format(printf, 2, 3)))
+static void put_format(struct output *out, const char *format, ...) {
     char text[128];
     va_list args;
     va_start(args, format);
@@ -121,7 +122,8 @@ static void put_file(struct output *out, const struct ut_tensor *tensors, size_t
     flush(out);
 }
 
-static utter_status check_tensors(const struct ut_tensor *tensors, size_t n_tensors, utter_error *err) {
+static utter_status check_tensors(const struct ut_tensor *tensors, size_t n_tensors,
+                                  utter_error *err) {
     for (size_t i = 0; i < n_tensors; i++) {
         const struct ut_tensor *t = &tensors[i];
         uint64_t n_bytes = ut_dtype_size(t->type);

@@ -93,23 +93,27 @@ static utter_status read_config(struct ut_mem *mem, const char *path, char **tex
     return status;
 }
 
+utter_status ut_piper_find_model(const char *path, char model_path[PATH_MAX], utter_error *err) {
+    struct stat st;
+    if (strlen(path) > PATH_MAX - 64) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "the model's path is longer than %d bytes",
+                       PATH_MAX - 64);
+    }
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        return find_in_folder(path, model_path, err);
+    }
+    snprintf(model_path, PATH_MAX, "%s", path);
+    return UTTER_OK;
+}
+
 utter_status ut_piper_open(struct ut_mem *mem, const struct ut_compute *compute, const char *path,
                            const struct ut_log *log, struct ut_piper **out, utter_error *err) {
     char model_path[PATH_MAX], config_path[CONFIG_PATH_MAX];
     struct ut_weights *weights = NULL;
     char *json = NULL;
     size_t n_json = 0;
-    struct stat st;
-    utter_status status = UTTER_OK;
     *out = NULL;
-    if (strlen(path) > PATH_MAX - 64) {
-        return ut_fail(err, UTTER_ERROR_ARGUMENT, "the model's path is longer than %d bytes",
-                       PATH_MAX - 64);
-    }
-    snprintf(model_path, sizeof model_path, "%s", path);
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-        status = find_in_folder(path, model_path, err);
-    }
+    utter_status status = ut_piper_find_model(path, model_path, err);
     /* The model first: a damaged or foreign file should be called that, not "without a .json". */
     status = status ? status : ut_weights_open(mem, model_path, &weights, err);
     status = status ? status : find_config(model_path, config_path, err);

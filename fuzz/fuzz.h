@@ -1,5 +1,5 @@
-/* What every fuzz target gives: the entry point of libFuzzer, called with an exactly sized heap copy.
- * A broken promise ends the target with abort. */
+/* What every fuzz target gives: the entry point of libFuzzer, called with an exactly sized heap
+ * copy. A broken promise ends the target with abort. */
 #ifndef UT_FUZZ_H
 #define UT_FUZZ_H
 
@@ -14,12 +14,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t n, size_t max_bytes);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t max_bytes, unsigned seed);
 
-#define REQUIRE(condition)                                                          \
-    do {                                                                            \
-        if (!(condition)) {                                                         \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                \
-        }                                                                           \
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);              \
+            abort();                                                                               \
+        }                                                                                          \
     } while (0)
 
 #endif

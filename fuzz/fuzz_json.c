@@ -1,5 +1,5 @@
-/* The JSON reader: whatever it accepts is walked with every getter, and what the getters say must agree
- * with each other and with the text. */
+/* The JSON reader: whatever it accepts is walked with every getter, and what the getters say must
+ * agree with each other and with the text. */
 #include <math.h>
 #include <string.h>
 
@@ -13,7 +13,8 @@ static void use_scalars(const struct ut_json *doc, ut_json_ref value) {
     bool truth;
     enum ut_json_type type = ut_json_type(doc, value);
     const char *string = ut_json_string(doc, value, &n), *raw = ut_json_raw(doc, value, &n_raw);
-    bool has_integer = ut_json_int64(doc, value, &integer), has_number = ut_json_double(doc, value, &number);
+    bool has_integer = ut_json_int64(doc, value, &integer),
+         has_number = ut_json_double(doc, value, &number);
     REQUIRE((string != NULL) == (type == UT_JSON_STRING));
     REQUIRE(!string || (strlen(string) <= n && string[n] == '\0'));
     REQUIRE(!has_integer || (has_number && number == (double)integer));
@@ -46,7 +47,8 @@ static void use_document(struct ut_mem *mem, const struct ut_json *doc, size_t n
         if (n_visited++ < 16) {
             use_raw(mem, doc, value);
         }
-        for (ut_json_ref c = ut_json_first(doc, value); c >= 0; c = ut_json_next(doc, c), n_children++) {
+        for (ut_json_ref c = ut_json_first(doc, value); c >= 0;
+             c = ut_json_next(doc, c), n_children++) {
             const char *key = ut_json_key(doc, c);
             REQUIRE((key != NULL) == (ut_json_type(doc, value) == UT_JSON_OBJECT));
             REQUIRE(!key || ut_json_member(doc, value, key) == c);

@@ -22,7 +22,8 @@ static uint32_t next_random(uint32_t *state) {
 }
 
 /* A random length-delimited field of the message; false if it has none or is no message. */
-static bool pick_field(const uint8_t *data, struct ut_pb_range range, uint32_t *random, struct level *out) {
+static bool pick_field(const uint8_t *data, struct ut_pb_range range, uint32_t *random,
+                       struct level *out) {
     struct ut_pb_message message = ut_pb_open(data, range, &any_schema, NULL);
     struct ut_pb_field field;
     uint32_t n_found = 0;
@@ -38,12 +39,13 @@ static bool pick_field(const uint8_t *data, struct ut_pb_range range, uint32_t *
 }
 
 /* data with the payload of the innermost level replaced, and all lengths above it corrected. */
-static struct byte_buffer rebuild(const uint8_t *data, const struct level *levels, int n_levels, size_t n,
-                                  const uint8_t *payload, size_t n_payload) {
+static struct byte_buffer rebuild(const uint8_t *data, const struct level *levels, int n_levels,
+                                  size_t n, const uint8_t *payload, size_t n_payload) {
     struct byte_buffer inside = {0};
     byte_buffer_append(&inside, payload, n_payload);
     for (int i = n_levels - 1; i >= 0; i--) {
-        size_t begin = i > 0 ? levels[i - 1].payload.begin : 0, end = i > 0 ? levels[i - 1].payload.end : n;
+        size_t begin = i > 0 ? levels[i - 1].payload.begin : 0,
+               end = i > 0 ? levels[i - 1].payload.end : n;
         struct byte_buffer around = {0};
         byte_buffer_append(&around, data + begin, levels[i].tag_end - begin);
         pb_varint(&around, inside.n);

@@ -1,5 +1,5 @@
-/* Mutates header and data apart and mostly keeps the length in front true, without which nothing behind
- * the first eight bytes is ever reached. */
+/* Mutates header and data apart and mostly keeps the length in front true, without which nothing
+ * behind the first eight bytes is ever reached. */
 #include <string.h>
 
 #include "fuzz.h"
@@ -15,7 +15,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t max_bytes, unsign
     uint8_t *header = data + 8, *tail = header + n_header;
     size_t n_tail = n - 8 - (size_t)n_header;
     if (seed % 8 == 1) {
-        return 8 + (size_t)n_header + LLVMFuzzerMutate(tail, n_tail, max_bytes - 8 - (size_t)n_header);
+        return 8 + (size_t)n_header +
+               LLVMFuzzerMutate(tail, n_tail, max_bytes - 8 - (size_t)n_header);
     }
     uint8_t *saved = malloc(n_tail + 1);
     REQUIRE(saved);

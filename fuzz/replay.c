@@ -1,5 +1,5 @@
-/* Runs a target over the files of a folder, without a fuzzer: past findings and the seeds of the corpus
- * as an ordinary test. Usage: replay FOLDER. Fails when there is no file. */
+/* Runs a target over the files of a folder, without a fuzzer: past findings and the seeds of the
+ * corpus as an ordinary test. Usage: replay FOLDER. Fails when there is no file. */
 #include <dirent.h>
 
 #include "fuzz.h"

@@ -1,11 +1,11 @@
-/* JSON reader (RFC 8259) for untrusted text. The scanner runs twice over the text: first to check it
- * and to count, then to fill arrays of exactly that size, so nothing is ever grown or copied.
+/* JSON reader (RFC 8259) for untrusted text. The scanner runs twice over the text: first to check
+ * it and to count, then to fill arrays of exactly that size, so nothing is ever grown or copied.
  *
  * A document is a tape of 8-byte tokens in the order of the text. A member is two tokens, key and
  * value; a container is followed by its children and links to the token behind them. An object of
  * BIG_OBJECT members or more ends with one more token that says where its sorted keys lie, which
- * makes look-ups and the search for duplicate keys O(log n) each. Strings are unescaped into a pool,
- * each behind its length. The dearest text per byte, "1,1,1", costs 8 bytes for 2.
+ * makes look-ups and the search for duplicate keys O(log n) each. Strings are unescaped into a
+ * pool, each behind its length. The dearest text per byte, "1,1,1", costs 8 bytes for 2.
  *
  * The text may be a mapped file that changes under us: getters and the second scan trust only the
  * tape, never that the text still says what it said before. */
@@ -82,7 +82,9 @@ static int32_t hex4(const char *s, size_t n) {
     int32_t value = 0;
     for (size_t i = 0; i < 4; i++) {
         int c = i < n ? s[i] : 0, lower = c | 32;
-        int digit = c >= '0' && c <= '9' ? c - '0' : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+        int digit = c >= '0' && c <= '9'           ? c - '0'
+                    : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10
+                                                   : -1;
         if (digit < 0) {
             return -1;
         }
@@ -115,8 +117,8 @@ struct string {
     bool has_nul;
 };
 
-/* Reads the string whose opening quote is at s->pos and writes at most `capacity` unescaped bytes to
- * dst; counts those beyond. */
+/* Reads the string whose opening quote is at s->pos and writes at most `capacity` unescaped bytes
+ * to dst; counts those beyond. */
 static utter_status scan_string(struct scanner *s, char *dst, size_t capacity, struct string *out) {
     *out = (struct string){0};
     for (s->pos++; s->pos < s->n && s->text[s->pos] != '"';) {
@@ -191,8 +193,8 @@ static void skip_blanks(struct scanner *s) {
 /* ---- Building the tape -------------------------------------------------------------------- */
 
 static utter_status fail_changed(const struct scanner *s) {
-    return ut_fail(s->err, UTTER_ERROR_IO, "JSON: the text changed while it was read, near byte %zu",
-                   s->pos);
+    return ut_fail(s->err, UTTER_ERROR_IO,
+                   "JSON: the text changed while it was read, near byte %zu", s->pos);
 }
 
 static utter_status add_token(struct scanner *s, struct token token) {
@@ -214,9 +216,11 @@ static size_t varint_bytes(size_t value) {
     return n;
 }
 
-/* A string or key: into the pool as its length (7 bits per byte, low first), its bytes and a NUL. */
+/* A string or key: into the pool as its length (7 bits per byte, low first), bytes and a NUL. */
 static utter_status add_string(struct scanner *s, bool is_key, bool is_member) {
-    struct token token = {.start = s->pos, .type = UT_JSON_STRING, .is_member = is_member,
+    struct token token = {.start = s->pos,
+                          .type = UT_JSON_STRING,
+                          .is_member = is_member,
                           .link = (uint32_t)s->used.n_pool};
     struct string string;
     utter_status status = scan_string(s, NULL, 0, &string);
@@ -256,8 +260,8 @@ static utter_status add_literal(struct scanner *s, bool is_member) {
     for (size_t i = 0; i < UT_COUNT(literals); i++) {
         size_t n = strlen(literals[i].text);
         if (n <= s->n - s->pos && memcmp(s->text + s->pos, literals[i].text, n) == 0) {
-            struct token token = {.start = s->pos, .type = literals[i].type,
-                                  .is_member = is_member};
+            struct token token = {
+                .start = s->pos, .type = literals[i].type, .is_member = is_member};
             s->pos += n;
             return add_token(s, token);
         }
@@ -269,9 +273,10 @@ static utter_status open_container(struct scanner *s, bool is_object, bool is_me
     if (s->depth == UT_JSON_MAX_DEPTH) {
         return fail_at(s, s->pos, "more than 64 levels");
     }
-    s->stack[s->depth++] = (struct frame){.token = (uint32_t)s->used.n_tokens,
-                                          .is_object = is_object};
-    struct token token = {.start = s->pos++, .type = is_object ? UT_JSON_OBJECT : UT_JSON_ARRAY,
+    s->stack[s->depth++] =
+        (struct frame){.token = (uint32_t)s->used.n_tokens, .is_object = is_object};
+    struct token token = {.start = s->pos++,
+                          .type = is_object ? UT_JSON_OBJECT : UT_JSON_ARRAY,
                           .is_member = is_member};
     return add_token(s, token);
 }
@@ -439,9 +444,13 @@ static struct ut_json *create_document(struct ut_mem *mem, const char *text, siz
         return NULL;
     }
     struct ut_json *doc = (struct ut_json *)block;
-    *doc = (struct ut_json){.mem = mem, .n_bytes = *n_bytes, .text = text, .n = n,
+    *doc = (struct ut_json){.mem = mem,
+                            .n_bytes = *n_bytes,
+                            .text = text,
+                            .n = n,
                             .tokens = (struct token *)(block + tokens),
-                            .sorted = (uint32_t *)(block + sorted), .pool = block + pool};
+                            .sorted = (uint32_t *)(block + sorted),
+                            .pool = block + pool};
     return doc;
 }
 
@@ -449,8 +458,8 @@ utter_status ut_json_parse(struct ut_mem *mem, const char *text, size_t n, struc
                            utter_error *err) {
     *out = NULL;
     if (n > MAX_TEXT_BYTES) {
-        return ut_fail(err, UTTER_ERROR_FORMAT, "JSON: %zu bytes, more than the %d that are read", n,
-                       MAX_TEXT_BYTES);
+        return ut_fail(err, UTTER_ERROR_FORMAT, "JSON: %zu bytes, more than the %d that are read",
+                       n, MAX_TEXT_BYTES);
     }
     struct scanner counting = {.text = text, .n = n, .err = err};
     utter_status status = scan_document(&counting);
@@ -599,11 +608,19 @@ const char *ut_json_raw(const struct ut_json *doc, ut_json_ref value, size_t *n)
     utter_status status = UTTER_OK;
     switch (ut_json_type(doc, value)) {
     case UT_JSON_ARRAY:
-    case UT_JSON_OBJECT: skip_container(&s); break;
-    case UT_JSON_STRING: status = scan_string(&s, NULL, 0, &ignored); break;
-    case UT_JSON_NUMBER: status = scan_number(&s); break;
+    case UT_JSON_OBJECT:
+        skip_container(&s);
+        break;
+    case UT_JSON_STRING:
+        status = scan_string(&s, NULL, 0, &ignored);
+        break;
+    case UT_JSON_NUMBER:
+        status = scan_number(&s);
+        break;
     case UT_JSON_NULL:
-    case UT_JSON_BOOL: s.pos += s.text[s.pos] == 'f' ? 5 : 4; break;
+    case UT_JSON_BOOL:
+        s.pos += s.text[s.pos] == 'f' ? 5 : 4;
+        break;
     }
     *n = status ? 0 : UT_MIN(s.pos, doc->n) - doc->tokens[value].start;
     return doc->text + doc->tokens[value].start;

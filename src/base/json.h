@@ -1,8 +1,8 @@
 /* A bounded JSON reader for files nobody has checked: iterative, one pass, memory proportional to
  * the number of values (8 bytes for each value and key), nesting and size limited. Values are views
- * into the text; the text must outlive the document. RFC 8259, UTF-8 checked; a duplicate key in one
- * object is an error, and so are a key with U+0000 and a number of more than 400 characters. Does
- * not write JSON. */
+ * into the text; the text must outlive the document. RFC 8259, UTF-8 checked; a duplicate key in
+ * one object is an error, and so are a key with U+0000 and a number of more than 400 characters.
+ * Does not write JSON. */
 #ifndef UT_BASE_JSON_H
 #define UT_BASE_JSON_H
 
@@ -13,7 +13,12 @@
 #include "base/mem.h"
 
 enum ut_json_type {
-    UT_JSON_NULL, UT_JSON_BOOL, UT_JSON_NUMBER, UT_JSON_STRING, UT_JSON_ARRAY, UT_JSON_OBJECT
+    UT_JSON_NULL,
+    UT_JSON_BOOL,
+    UT_JSON_NUMBER,
+    UT_JSON_STRING,
+    UT_JSON_ARRAY,
+    UT_JSON_OBJECT
 };
 
 enum { UT_JSON_MAX_DEPTH = 64 };
@@ -24,8 +29,8 @@ struct ut_json; /* document; free with ut_json_free */
  * answers with "absent", so look-ups may be chained without checks in between. */
 typedef int32_t ut_json_ref;
 
-/* Parses n bytes (less than 128 MiB) that must hold exactly one value and blanks. ERROR_FORMAT names
- * the offset. Total memory is bounded by 4 * n + 64 kB, work by O(n log n). */
+/* Parses n bytes (less than 128 MiB) that must hold exactly one value and blanks. ERROR_FORMAT
+ * names the offset. Total memory is bounded by 4 * n + 64 kB, work by O(n log n). */
 UTTER_CHECKED utter_status ut_json_parse(struct ut_mem *mem, const char *text, size_t n,
                                          struct ut_json **out, utter_error *err);
 void ut_json_free(struct ut_json *doc);

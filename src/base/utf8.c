@@ -3,7 +3,7 @@
 
 /* Bytes that follow the lead byte, or -1 if no character begins with it. */
 static int n_following(unsigned char lead) {
-    return lead < 0x80                  ? 0
+    return lead < 0x80                   ? 0
            : lead >= 0xC2 && lead < 0xE0 ? 1
            : lead >= 0xE0 && lead < 0xF0 ? 2
            : lead >= 0xF0 && lead < 0xF5 ? 3

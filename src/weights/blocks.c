@@ -1,4 +1,4 @@
-/* Chunked allocation: blocks double from 16 kB to 1 MB; what does not fit gets a block of its size. */
+/* Blocks double from 16 kB to 1 MB; what does not fit gets a block of its own size. */
 #include "weights/blocks.h"
 
 #include <string.h>
@@ -33,13 +33,16 @@ void ut_blocks_free(struct ut_blocks *blocks) {
     blocks->n_bytes = 0;
 }
 
-/* The unused end of the block before is given up: at most 1 MB, and less than what the new one holds. */
+/* The unused end of the block before is given up: at most 1 MB, and less than what the new one
+ * holds. */
 static bool add_block(struct ut_blocks *blocks, size_t n_bytes, utter_error *err) {
-    size_t wanted = blocks->newest ? UT_MIN(2 * blocks->newest->n_bytes, LARGEST_BLOCK) : FIRST_BLOCK;
+    size_t wanted =
+        blocks->newest ? UT_MIN(2 * blocks->newest->n_bytes, LARGEST_BLOCK) : FIRST_BLOCK;
     wanted = UT_MAX(wanted, n_bytes);
     uint64_t left = blocks->limit_bytes - blocks->n_bytes;
     if (n_bytes > left) {
-        blocks->status = ut_fail(err, UTTER_ERROR_FORMAT, "the file describes more than its size allows: "
+        blocks->status = ut_fail(err, UTTER_ERROR_FORMAT,
+                                 "the file describes more than its size allows: "
                                  "its tables would need over %llu bytes",
                                  (unsigned long long)blocks->limit_bytes);
         return false;

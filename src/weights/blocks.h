@@ -1,5 +1,5 @@
-/* Small things of one weights table - names, dimensions, node lists - in a few large blocks that are
- * freed together. A byte limit derived from the file's size bounds what a small file may claim. */
+/* Small things of one weights table - names, dimensions, node lists - in a few large blocks that
+ * are freed together. A limit derived from the file's size bounds what a small file may claim. */
 #ifndef UT_WEIGHTS_BLOCKS_H
 #define UT_WEIGHTS_BLOCKS_H
 
@@ -16,13 +16,13 @@ struct ut_blocks {
     utter_status status; /* why the last allocation that failed did */
 };
 
-/* The limit is 4 times the file plus 16 MB, less what the parser holds elsewhere at the same time. */
+/* The limit is 4 times the file plus 16 MB, less what the parser holds elsewhere meanwhile. */
 void ut_blocks_init(struct ut_blocks *blocks, struct ut_mem *mem, uint64_t file_bytes,
                     uint64_t used_bytes);
 void ut_blocks_free(struct ut_blocks *blocks);
 
-/* count * size zeroed bytes, aligned to 8; NULL, with err and status set, when memory or the limit is
- * exhausted. Blocks never move. */
+/* count * size zeroed bytes, aligned to 8; NULL, with err and status set, when memory or the limit
+ * is exhausted. Blocks never move. */
 void *ut_blocks_alloc(struct ut_blocks *blocks, size_t count, size_t size, utter_error *err);
 
 /* A copy with a NUL behind it. */

@@ -31,7 +31,7 @@ enum ut_format ut_format_detect(const void *data, size_t n) {
 
 const char *ut_format_label(enum ut_format format) {
     static const char *const labels[] = {
-        [UT_FORMAT_UNKNOWN] = "unknown", [UT_FORMAT_ONNX] = "onnx",
+        [UT_FORMAT_UNKNOWN] = "unknown",         [UT_FORMAT_ONNX] = "onnx",
         [UT_FORMAT_SAFETENSORS] = "safetensors", [UT_FORMAT_GGUF] = "gguf",
         [UT_FORMAT_TORCH_ZIP] = "torch",
     };

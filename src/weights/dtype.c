@@ -11,9 +11,9 @@ static const struct {
     const char *name;
     size_t n_bytes;
 } dtypes[UT_N_DTYPES] = {
-    [UT_F32] = {"f32", 4}, [UT_F16] = {"f16", 2}, [UT_BF16] = {"bf16", 2}, [UT_F64] = {"f64", 8},
-    [UT_I8] = {"i8", 1},   [UT_U8] = {"u8", 1},   [UT_I16] = {"i16", 2},   [UT_U16] = {"u16", 2},
-    [UT_I32] = {"i32", 4}, [UT_U32] = {"u32", 4}, [UT_I64] = {"i64", 8},   [UT_U64] = {"u64", 8},
+    [UT_F32] = {"f32", 4},   [UT_F16] = {"f16", 2}, [UT_BF16] = {"bf16", 2}, [UT_F64] = {"f64", 8},
+    [UT_I8] = {"i8", 1},     [UT_U8] = {"u8", 1},   [UT_I16] = {"i16", 2},   [UT_U16] = {"u16", 2},
+    [UT_I32] = {"i32", 4},   [UT_U32] = {"u32", 4}, [UT_I64] = {"i64", 8},   [UT_U64] = {"u64", 8},
     [UT_BOOL] = {"bool", 1},
 };
 
@@ -82,14 +82,15 @@ bool ut_tensor_to_f32(const struct ut_tensor *tensor, float *dst) {
         for (size_t i = 0; i < n; i++) {
             uint16_t half;
             memcpy(&half, src + 2 * i, sizeof half);
-            dst[i] = tensor->type == UT_F16 ? f32_of_f16(half) : float_of_bits((uint32_t)half << 16);
+            dst[i] =
+                tensor->type == UT_F16 ? f32_of_f16(half) : float_of_bits((uint32_t)half << 16);
         }
         return true;
     case UT_F64:
         for (size_t i = 0; i < n; i++) {
             double value;
             memcpy(&value, src + 8 * i, sizeof value);
-            dst[i] = (float)value; /* infinite when too large: for whoever scans the weights to refuse */
+            dst[i] = (float)value; /* infinite when too large: whoever scans weights refuses it */
         }
         return true;
     default:

@@ -1,11 +1,11 @@
-/* mmap with a SIGBUS handler. POSIX gives no other way to learn that a mapped file was truncated: the
- * access itself raises the signal, in whatever thread and kernel of ours it happens.
+/* mmap with a SIGBUS handler. POSIX gives no other way to learn that a mapped file was truncated:
+ * the access itself raises the signal, in whatever thread and kernel of ours it happens.
  *
  * The table of mappings and the saved previous action are the library's only mutable globals beside
- * the processor table: a signal handler has no argument to pass them in. The table is lock-free since
- * a handler must not wait; a slot belongs to the thread that took it from FREE to TAKEN. A program
- * that replaces the handler without calling the old one loses the protection; one that unloads the
- * library after the first mapping would leave the handler dangling, so it must not. */
+ * the processor table: a signal handler has no argument to pass them in. The table is lock-free
+ * since a handler must not wait; a slot belongs to the thread that took it from FREE to TAKEN. A
+ * program that replaces the handler without calling the old one loses the protection; one that
+ * unloads the library after the first mapping would leave the handler dangling, so it must not. */
 #include "weights/file_map.h"
 
 #include <errno.h>
@@ -41,7 +41,8 @@ static pthread_once_t install_once = PTHREAD_ONCE_INIT;
 static bool replace_page(uintptr_t address) {
     uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
     void *page = (void *)(address & ~(page_bytes - 1));
-    return mmap(page, page_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page;
+    return mmap(page, page_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+           page;
 }
 
 static bool repair(uintptr_t address) {
@@ -128,11 +129,11 @@ static utter_status map_descriptor(struct ut_mem *mem, int fd, const char *path,
     if (slot < 0) {
         munmap(data, n);
         close(fd);
-        return ut_fail(err, UTTER_ERROR_MEMORY, "%s: %d files are mapped already, close a voice first",
-                       path, MAX_MAPPINGS);
+        return ut_fail(err, UTTER_ERROR_MEMORY,
+                       "%s: %d files are mapped already, close a voice first", path, MAX_MAPPINGS);
     }
-    *out = (struct ut_file_map){.mem = mem, .data = data, .n = n, .fd = fd, .slot = slot,
-                                .modified = info->st_mtim};
+    *out = (struct ut_file_map){
+        .mem = mem, .data = data, .n = n, .fd = fd, .slot = slot, .modified = info->st_mtim};
     atomic_fetch_add(&mem->mapped_bytes, n);
     return UTTER_OK;
 }
@@ -220,7 +221,8 @@ int ut_open_beneath_walk(int folder, const char *relative) {
 
 static int open_beneath(int folder, const char *relative) {
     struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+                           .resolve =
+                               RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
     long fd = syscall(SYS_openat2, folder, relative, &how, sizeof how);
     /* EPERM: a sandbox that does not know the call. EAGAIN: a rename elsewhere raced with it. */
     if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EAGAIN)) {
@@ -233,8 +235,10 @@ utter_status ut_file_map_open_beneath(struct ut_mem *mem, int folder, const char
                                       struct ut_file_map *out, utter_error *err) {
     *out = (struct ut_file_map){0};
     if (!is_plain_path(relative)) {
-        return ut_fail(err, UTTER_ERROR_FORMAT, "external file \"%.200s\": not a plain relative path "
-                       "below the model's folder", relative);
+        return ut_fail(err, UTTER_ERROR_FORMAT,
+                       "external file \"%.200s\": not a plain relative path "
+                       "below the model's folder",
+                       relative);
     }
     char text[128];
     int fd = open_beneath(folder, relative);
@@ -293,7 +297,8 @@ void ut_file_map_release(const struct ut_file_map *map, const void *data, size_t
 
 bool ut_file_map_intact(const struct ut_file_map *map) {
     struct stat info;
-    /* The size tells of a cut within the last page that is left: its tail is zeros, without a signal. */
+    /* The size tells of a cut within the last page that is left: its tail is zeros, without a
+     * signal. */
     return !atomic_load(&slots[map->slot].damaged) && fstat(map->fd, &info) == 0 &&
            (uint64_t)info.st_size == map->n && info.st_mtim.tv_sec == map->modified.tv_sec &&
            info.st_mtim.tv_nsec == map->modified.tv_nsec;

@@ -1,5 +1,5 @@
-/* Read-only file mappings that survive truncation: a page that the file no longer has reads as zeros
- * and marks the mapping as damaged, where the process would otherwise die of SIGBUS. */
+/* Read-only file mappings that survive truncation: a page that the file no longer has reads as
+ * zeros and marks the mapping as damaged, where the process would otherwise die of SIGBUS. */
 #ifndef UT_WEIGHTS_FILE_MAP_H
 #define UT_WEIGHTS_FILE_MAP_H
 
@@ -28,8 +28,8 @@ UTTER_CHECKED utter_status ut_file_map_open(struct ut_mem *mem, const char *path
  * folder descriptor without symbolic links, to a regular file with one link. ERROR_FORMAT when it
  * is anything else. */
 UTTER_CHECKED utter_status ut_file_map_open_beneath(struct ut_mem *mem, int folder,
-                                                    const char *relative,
-                                                    struct ut_file_map *out, utter_error *err);
+                                                    const char *relative, struct ut_file_map *out,
+                                                    utter_error *err);
 
 /* The descriptor of such a file, or -1 with errno, component by component: what open_beneath does
  * where the kernel has no openat2. */
@@ -42,7 +42,7 @@ bool ut_file_map_contains(const struct ut_file_map *map, const void *data);
 /* Gives the whole pages within data[0..n) back; they are read again when touched. */
 void ut_file_map_release(const struct ut_file_map *map, const void *data, size_t n);
 
-/* False when pages were lost, or the file's size or modification time changed since it was opened. */
+/* False when pages were lost, or the file's size or modification time is not that at opening. */
 bool ut_file_map_intact(const struct ut_file_map *map);
 
 #endif

@@ -1,7 +1,7 @@
 /* ONNX models (onnx.proto, IR version 3 and later): which nodes there are, which tensors they take,
- * and their integer attributes. Every message is walked twice, first to count, then to fill arrays of
- * that size. Not read: subgraphs, functions, sparse tensors, training information, and floating-point
- * or string attributes. */
+ * and their integer attributes. Every message is walked twice, first to count, then to fill arrays
+ * of that size. Not read: subgraphs, functions, sparse tensors, training information, and
+ * floating-point or string attributes. */
 #include "weights/onnx.h"
 
 #include <string.h>
@@ -10,24 +10,38 @@
 #include "base/utf8.h"
 #include "weights/onnx_reader.h"
 
-enum { MODEL_IR_VERSION = 1, MODEL_PRODUCER_NAME = 2, MODEL_PRODUCER_VERSION = 3, MODEL_GRAPH = 7,
-       MODEL_OPSET_IMPORT = 8, MODEL_METADATA = 14 };
+enum {
+    MODEL_IR_VERSION = 1,
+    MODEL_PRODUCER_NAME = 2,
+    MODEL_PRODUCER_VERSION = 3,
+    MODEL_GRAPH = 7,
+    MODEL_OPSET_IMPORT = 8,
+    MODEL_METADATA = 14
+};
 enum { OPSET_DOMAIN = 1, OPSET_VERSION = 2 };
 enum { ENTRY_KEY = 1, ENTRY_VALUE = 2 };
 enum { GRAPH_NODE = 1, GRAPH_INITIALIZER = 5, GRAPH_INPUT = 11, GRAPH_OUTPUT = 12 };
 enum { VALUE_INFO_NAME = 1 };
 enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OP_TYPE = 4, NODE_ATTRIBUTE = 5 };
-enum { ATTRIBUTE_NAME = 1, ATTRIBUTE_I = 3, ATTRIBUTE_T = 5, ATTRIBUTE_INTS = 8, ATTRIBUTE_TYPE = 20 };
+enum {
+    ATTRIBUTE_NAME = 1,
+    ATTRIBUTE_I = 3,
+    ATTRIBUTE_T = 5,
+    ATTRIBUTE_INTS = 8,
+    ATTRIBUTE_TYPE = 20
+};
 enum { TYPE_UNDEFINED = 0, TYPE_INT = 2 };
 
-#define SCHEMA(label, ...)                                     \
-    {.name = label, .kinds = (const uint8_t[]){__VA_ARGS__},   \
-     .n_kinds = sizeof((uint8_t[]){__VA_ARGS__})}
+#define SCHEMA(label, ...)                                                                         \
+    {                                                                                              \
+        .name = label, .kinds = (const uint8_t[]){__VA_ARGS__},                                    \
+        .n_kinds = sizeof((uint8_t[]){__VA_ARGS__})                                                \
+    }
 
-static const struct ut_pb_schema model_schema = SCHEMA(
-    "ModelProto", [MODEL_IR_VERSION] = UT_PB_VARINT, [MODEL_PRODUCER_NAME] = UT_PB_BYTES,
-    [MODEL_PRODUCER_VERSION] = UT_PB_BYTES, [MODEL_GRAPH] = UT_PB_BYTES,
-    [MODEL_OPSET_IMPORT] = UT_PB_BYTES, [MODEL_METADATA] = UT_PB_BYTES);
+static const struct ut_pb_schema model_schema =
+    SCHEMA("ModelProto", [MODEL_IR_VERSION] = UT_PB_VARINT, [MODEL_PRODUCER_NAME] = UT_PB_BYTES,
+           [MODEL_PRODUCER_VERSION] = UT_PB_BYTES, [MODEL_GRAPH] = UT_PB_BYTES,
+           [MODEL_OPSET_IMPORT] = UT_PB_BYTES, [MODEL_METADATA] = UT_PB_BYTES);
 static const struct ut_pb_schema opset_schema =
     SCHEMA("OperatorSetIdProto", [OPSET_DOMAIN] = UT_PB_BYTES, [OPSET_VERSION] = UT_PB_VARINT);
 static const struct ut_pb_schema entry_schema =
@@ -57,7 +71,8 @@ static utter_status alloc(struct ut_onnx_reader *r, size_t count, size_t size, v
     return block ? UTTER_OK : r->weights->blocks.status;
 }
 
-utter_status ut_onnx_copy_string(struct ut_onnx_reader *r, struct ut_pb_range range, const char **out) {
+utter_status ut_onnx_copy_string(struct ut_onnx_reader *r, struct ut_pb_range range,
+                                 const char **out) {
     const char *text = (const char *)r->data + range.begin;
     size_t n = ut_pb_range_bytes(range);
     char *copy = ut_blocks_strndup(&r->weights->blocks, text, n, r->err);
@@ -73,7 +88,8 @@ utter_status ut_onnx_copy_string(struct ut_onnx_reader *r, struct ut_pb_range ra
 
 /* How often each field stands in the message, by field number below `n_counts`. */
 static utter_status count_fields(struct ut_onnx_reader *r, struct ut_pb_range range,
-                                 const struct ut_pb_schema *schema, size_t *counts, size_t n_counts) {
+                                 const struct ut_pb_schema *schema, size_t *counts,
+                                 size_t n_counts) {
     struct ut_pb_message message = ut_pb_open(r->data, range, schema, r->err);
     struct ut_pb_field field;
     while (ut_pb_next(&message, &field)) {
@@ -113,7 +129,8 @@ static utter_status read_ints(struct ut_onnx_reader *r, struct ut_pb_range range
     struct ut_pb_field field;
     size_t n = 0;
     while (ut_pb_next(&message, &field)) {
-        for (size_t pos = field.range.begin; field.number == ATTRIBUTE_INTS && pos < field.range.end;) {
+        for (size_t pos = field.range.begin;
+             field.number == ATTRIBUTE_INTS && pos < field.range.end;) {
             size_t i = 0;
             uint64_t value;
             if (!ut_pb_varint(r->data, &pos, field.range.end, &value)) {
@@ -166,13 +183,19 @@ static utter_status read_attribute(struct ut_onnx_reader *r, struct ut_pb_range 
     size_t n_ints = 0;
     while (ut_pb_next(&message, &field)) {
         switch (field.number) {
-        case ATTRIBUTE_NAME: name = field.range; break;
-        case ATTRIBUTE_TYPE: type = field.value; break;
+        case ATTRIBUTE_NAME:
+            name = field.range;
+            break;
+        case ATTRIBUTE_TYPE:
+            type = field.value;
+            break;
         case ATTRIBUTE_I:
             integer = field.value;
             has_integer = true;
             break;
-        case ATTRIBUTE_INTS: n_ints += ut_pb_count_varints(r->data, field.range); break;
+        case ATTRIBUTE_INTS:
+            n_ints += ut_pb_count_varints(r->data, field.range);
+            break;
         case ATTRIBUTE_T:
             if (has_tensor) {
                 return fail_at(r, field.pos, "AttributeProto: a second tensor");
@@ -182,7 +205,8 @@ static utter_status read_attribute(struct ut_onnx_reader *r, struct ut_pb_range 
             break;
         }
     }
-    utter_status status = message.status ? message.status : ut_onnx_copy_string(r, name, &out->name);
+    utter_status status =
+        message.status ? message.status : ut_onnx_copy_string(r, name, &out->name);
     if (!status && n_ints > 0) {
         status = read_ints(r, range, n_ints, out);
     } else if (!status && (type == TYPE_INT || (type == TYPE_UNDEFINED && has_integer))) {
@@ -194,8 +218,8 @@ static utter_status read_attribute(struct ut_onnx_reader *r, struct ut_pb_range 
     return status;
 }
 
-static utter_status fill_node(struct ut_onnx_reader *r, struct ut_pb_range range, const size_t *limits,
-                              const char **inputs, const char **outputs,
+static utter_status fill_node(struct ut_onnx_reader *r, struct ut_pb_range range,
+                              const size_t *limits, const char **inputs, const char **outputs,
                               struct ut_onnx_attribute *attributes, struct ut_onnx_node *out) {
     struct ut_pb_message message = ut_pb_open(r->data, range, &node_schema, r->err);
     struct ut_pb_field field;
@@ -203,8 +227,12 @@ static utter_status fill_node(struct ut_onnx_reader *r, struct ut_pb_range range
     size_t i = 0;
     while (!status && ut_pb_next(&message, &field)) {
         switch (field.number) {
-        case NODE_NAME: status = ut_onnx_copy_string(r, field.range, &out->name); break;
-        case NODE_OP_TYPE: status = ut_onnx_copy_string(r, field.range, &out->op_type); break;
+        case NODE_NAME:
+            status = ut_onnx_copy_string(r, field.range, &out->name);
+            break;
+        case NODE_OP_TYPE:
+            status = ut_onnx_copy_string(r, field.range, &out->op_type);
+            break;
         case NODE_INPUT:
             status = add_string(r, field.range, inputs, &out->n_inputs, limits[NODE_INPUT]);
             break;
@@ -233,8 +261,8 @@ static utter_status read_node(struct ut_onnx_reader *r, struct ut_pb_range range
         (status = alloc(r, counts[NODE_ATTRIBUTE], sizeof *attributes, &attributes))) {
         return status;
     }
-    *out = (struct ut_onnx_node){.name = "", .op_type = "", .inputs = inputs, .outputs = outputs,
-                                 .attributes = attributes};
+    *out = (struct ut_onnx_node){
+        .name = "", .op_type = "", .inputs = inputs, .outputs = outputs, .attributes = attributes};
     status = fill_node(r, range, counts, inputs, outputs, attributes, out);
     if (status) {
         return ut_fail_context(r->err, status, "node \"%.100s\"", out->name);
@@ -242,7 +270,8 @@ static utter_status read_node(struct ut_onnx_reader *r, struct ut_pb_range range
     return *out->op_type ? UTTER_OK : fail_at(r, range.begin, "a node without an operator");
 }
 
-const struct ut_onnx_attribute *ut_onnx_attribute(const struct ut_onnx_node *node, const char *name) {
+const struct ut_onnx_attribute *ut_onnx_attribute(const struct ut_onnx_node *node,
+                                                  const char *name) {
     for (size_t i = 0; i < node->n_attributes; i++) {
         if (strcmp(node->attributes[i].name, name) == 0) {
             return &node->attributes[i];
@@ -274,7 +303,8 @@ struct graph_arrays {
 };
 
 static utter_status read_graph_field(struct ut_onnx_reader *r, const struct ut_pb_field *field,
-                                     const struct graph_arrays *arrays, struct ut_onnx_graph *graph) {
+                                     const struct graph_arrays *arrays,
+                                     struct ut_onnx_graph *graph) {
     struct ut_weights *weights = r->weights;
     utter_status status = UTTER_OK;
     bool representable;
@@ -307,7 +337,8 @@ static utter_status read_graph(struct ut_onnx_reader *r, struct ut_pb_range rang
     if (status || (status = alloc(r, counts[GRAPH_NODE], sizeof *arrays.nodes, &arrays.nodes)) ||
         (status = alloc(r, counts[GRAPH_INPUT], sizeof *arrays.inputs, &arrays.inputs)) ||
         (status = alloc(r, counts[GRAPH_OUTPUT], sizeof *arrays.outputs, &arrays.outputs)) ||
-        (status = alloc(r, counts[GRAPH_INITIALIZER], sizeof *weights->tensors, &weights->tensors))) {
+        (status =
+             alloc(r, counts[GRAPH_INITIALIZER], sizeof *weights->tensors, &weights->tensors))) {
         return status;
     }
     graph->nodes = arrays.nodes;
@@ -395,10 +426,11 @@ static utter_status read_model(struct ut_onnx_reader *r, struct ut_onnx_graph *g
     size_t counts[MODEL_METADATA + 1] = {0};
     struct ut_pb_range all = {0, weights->n};
     utter_status status = count_fields(r, all, &model_schema, counts, MODEL_METADATA + 1);
-    size_t n_metadata = counts[MODEL_METADATA] + counts[MODEL_PRODUCER_NAME] +
-                        counts[MODEL_PRODUCER_VERSION];
+    size_t n_metadata =
+        counts[MODEL_METADATA] + counts[MODEL_PRODUCER_NAME] + counts[MODEL_PRODUCER_VERSION];
     if (!status && counts[MODEL_GRAPH] != 1) {
-        status = ut_fail(r->err, UTTER_ERROR_FORMAT, "%zu graphs instead of one", counts[MODEL_GRAPH]);
+        status =
+            ut_fail(r->err, UTTER_ERROR_FORMAT, "%zu graphs instead of one", counts[MODEL_GRAPH]);
     }
     if (status || (status = alloc(r, n_metadata, sizeof *weights->metadata, &weights->metadata))) {
         return status;
@@ -414,11 +446,17 @@ static utter_status read_model(struct ut_onnx_reader *r, struct ut_onnx_graph *g
             }
             ir_version = field.value;
             break;
-        case MODEL_OPSET_IMPORT: status = read_opset(r, field.range, &graph->opset); break;
-        case MODEL_GRAPH: status = read_graph(r, field.range, graph); break;
+        case MODEL_OPSET_IMPORT:
+            status = read_opset(r, field.range, &graph->opset);
+            break;
+        case MODEL_GRAPH:
+            status = read_graph(r, field.range, graph);
+            break;
         case MODEL_PRODUCER_NAME:
         case MODEL_PRODUCER_VERSION:
-        case MODEL_METADATA: status = add_metadata(r, &field, n_metadata); break;
+        case MODEL_METADATA:
+            status = add_metadata(r, &field, n_metadata);
+            break;
         }
     }
     if (status || message.status) {
@@ -432,8 +470,8 @@ static utter_status read_model(struct ut_onnx_reader *r, struct ut_onnx_graph *g
 }
 
 utter_status ut_onnx_parse(struct ut_weights *weights, utter_error *err) {
-    struct ut_onnx_reader reader = {.weights = weights, .data = weights->data, .folder = -1,
-                                    .err = err};
+    struct ut_onnx_reader reader = {
+        .weights = weights, .data = weights->data, .folder = -1, .err = err};
     ut_blocks_init(&weights->blocks, weights->mem, weights->n, 0);
     utter_status status = alloc(&reader, 1, sizeof *weights->graph, &weights->graph);
     if (!status) {

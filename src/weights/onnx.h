@@ -13,8 +13,8 @@ struct ut_onnx_attribute {
 };
 
 struct ut_onnx_node {
-    const char *name;    /* "/dec/conv_pre/Conv"; "" when the exporter left it out */
-    const char *op_type; /* "Conv" */
+    const char *name;          /* "/dec/conv_pre/Conv"; "" when the exporter left it out */
+    const char *op_type;       /* "Conv" */
     const char *const *inputs; /* "" for an omitted optional input */
     size_t n_inputs;
     const char *const *outputs;
@@ -33,6 +33,7 @@ struct ut_onnx_graph {
     int64_t opset; /* of the default domain; 0 when not stated, which IR versions below 3 may do */
 };
 
-const struct ut_onnx_attribute *ut_onnx_attribute(const struct ut_onnx_node *node, const char *name);
+const struct ut_onnx_attribute *ut_onnx_attribute(const struct ut_onnx_node *node,
+                                                  const char *name);
 
 #endif

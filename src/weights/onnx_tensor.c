@@ -1,34 +1,52 @@
 /* TensorProto: name, type, shape and the data wherever the exporter put it. raw_data and packed
- * float_data, double_data are views of the file; the varint lists and unpacked fields are converted.
- * Strings, complex numbers, 8-bit floats, 4-bit integers and segments are not read. */
+ * float_data, double_data are views of the file; the varint lists and unpacked fields are
+ * converted. Strings, complex numbers, 8-bit floats, 4-bit integers and segments are not read. */
 #include <string.h>
 
 #include "base/checked.h"
 #include "weights/onnx_reader.h"
 
-enum { TENSOR_DIMS = 1, TENSOR_DATA_TYPE = 2, TENSOR_SEGMENT = 3, TENSOR_FLOAT_DATA = 4,
-       TENSOR_INT32_DATA = 5, TENSOR_STRING_DATA = 6, TENSOR_INT64_DATA = 7, TENSOR_NAME = 8,
-       TENSOR_RAW_DATA = 9, TENSOR_DOUBLE_DATA = 10, TENSOR_UINT64_DATA = 11,
-       TENSOR_EXTERNAL_DATA = 13, TENSOR_DATA_LOCATION = 14 };
+enum {
+    TENSOR_DIMS = 1,
+    TENSOR_DATA_TYPE = 2,
+    TENSOR_SEGMENT = 3,
+    TENSOR_FLOAT_DATA = 4,
+    TENSOR_INT32_DATA = 5,
+    TENSOR_STRING_DATA = 6,
+    TENSOR_INT64_DATA = 7,
+    TENSOR_NAME = 8,
+    TENSOR_RAW_DATA = 9,
+    TENSOR_DOUBLE_DATA = 10,
+    TENSOR_UINT64_DATA = 11,
+    TENSOR_EXTERNAL_DATA = 13,
+    TENSOR_DATA_LOCATION = 14
+};
 enum { LOCATION_EXTERNAL = 1 };
 enum { ENTRY_KEY = 1, ENTRY_VALUE = 2 };
 
 static const uint8_t tensor_kinds[] = {
-    [TENSOR_DIMS] = UT_PB_REPEATED_VARINT, [TENSOR_DATA_TYPE] = UT_PB_VARINT,
-    [TENSOR_SEGMENT] = UT_PB_BYTES, [TENSOR_FLOAT_DATA] = UT_PB_REPEATED_32,
-    [TENSOR_INT32_DATA] = UT_PB_REPEATED_VARINT, [TENSOR_STRING_DATA] = UT_PB_BYTES,
-    [TENSOR_INT64_DATA] = UT_PB_REPEATED_VARINT, [TENSOR_NAME] = UT_PB_BYTES,
-    [TENSOR_RAW_DATA] = UT_PB_BYTES, [TENSOR_DOUBLE_DATA] = UT_PB_REPEATED_64,
-    [TENSOR_UINT64_DATA] = UT_PB_REPEATED_VARINT, [TENSOR_EXTERNAL_DATA] = UT_PB_BYTES,
+    [TENSOR_DIMS] = UT_PB_REPEATED_VARINT,
+    [TENSOR_DATA_TYPE] = UT_PB_VARINT,
+    [TENSOR_SEGMENT] = UT_PB_BYTES,
+    [TENSOR_FLOAT_DATA] = UT_PB_REPEATED_32,
+    [TENSOR_INT32_DATA] = UT_PB_REPEATED_VARINT,
+    [TENSOR_STRING_DATA] = UT_PB_BYTES,
+    [TENSOR_INT64_DATA] = UT_PB_REPEATED_VARINT,
+    [TENSOR_NAME] = UT_PB_BYTES,
+    [TENSOR_RAW_DATA] = UT_PB_BYTES,
+    [TENSOR_DOUBLE_DATA] = UT_PB_REPEATED_64,
+    [TENSOR_UINT64_DATA] = UT_PB_REPEATED_VARINT,
+    [TENSOR_EXTERNAL_DATA] = UT_PB_BYTES,
     [TENSOR_DATA_LOCATION] = UT_PB_VARINT,
 };
-static const struct ut_pb_schema tensor_schema = {"TensorProto", tensor_kinds, UT_COUNT(tensor_kinds)};
+static const struct ut_pb_schema tensor_schema = {"TensorProto", tensor_kinds,
+                                                  UT_COUNT(tensor_kinds)};
 static const uint8_t entry_kinds[] = {[ENTRY_KEY] = UT_PB_BYTES, [ENTRY_VALUE] = UT_PB_BYTES};
 static const struct ut_pb_schema entry_schema = {"StringStringEntryProto", entry_kinds,
                                                  UT_COUNT(entry_kinds)};
 
-/* TensorProto.DataType: the element, the list that carries it when raw_data does not, and the values
- * that are possible in that list. */
+/* TensorProto.DataType: the element, the list that carries it when raw_data does not, and the
+ * values that are possible in that list. */
 static const struct onnx_type {
     const char *name;
     bool readable;
@@ -61,9 +79,9 @@ struct tensor_proto {
     uint64_t dims[UT_MAX_DIMS]; /* the first ones */
     size_t n_dims, n_raw, n_external;
     uint64_t data_type, location;
-    uint32_t list;           /* field number of the data list, 0: none */
-    size_t n_list;           /* its elements */
-    size_t n_chunks;         /* fields it is spread over */
+    uint32_t list;            /* field number of the data list, 0: none */
+    size_t n_list;            /* its elements */
+    size_t n_chunks;          /* fields it is spread over */
     struct ut_pb_range chunk; /* the last of them */
     bool has_segment;
 };
@@ -111,10 +129,18 @@ static utter_status walk_tensor(struct ut_onnx_reader *r, struct ut_pb_range ran
     utter_status status = UTTER_OK;
     while (!status && ut_pb_next(&message, &field)) {
         switch (field.number) {
-        case TENSOR_DIMS: status = read_dims(r, field.range, proto); break;
-        case TENSOR_DATA_TYPE: proto->data_type = field.value; break;
-        case TENSOR_SEGMENT: proto->has_segment = true; break;
-        case TENSOR_NAME: proto->name = field.range; break;
+        case TENSOR_DIMS:
+            status = read_dims(r, field.range, proto);
+            break;
+        case TENSOR_DATA_TYPE:
+            proto->data_type = field.value;
+            break;
+        case TENSOR_SEGMENT:
+            proto->has_segment = true;
+            break;
+        case TENSOR_NAME:
+            proto->name = field.range;
+            break;
         case TENSOR_RAW_DATA:
             proto->raw = field.range;
             proto->n_raw++;
@@ -130,8 +156,12 @@ static utter_status walk_tensor(struct ut_onnx_reader *r, struct ut_pb_range ran
         case TENSOR_UINT64_DATA:
             status = note_list(r, &field, ut_pb_count_varints(r->data, field.range), proto);
             break;
-        case TENSOR_EXTERNAL_DATA: proto->n_external++; break;
-        case TENSOR_DATA_LOCATION: proto->location = field.value; break;
+        case TENSOR_EXTERNAL_DATA:
+            proto->n_external++;
+            break;
+        case TENSOR_DATA_LOCATION:
+            proto->location = field.value;
+            break;
         }
     }
     return status ? status : message.status;
@@ -141,7 +171,8 @@ static utter_status walk_tensor(struct ut_onnx_reader *r, struct ut_pb_range ran
 
 /* One field of the list, appended at dst[*used .. limit) bytes. */
 static utter_status convert_chunk(struct ut_onnx_reader *r, struct ut_pb_range chunk,
-                                  const struct onnx_type *type, char *dst, size_t *used, size_t limit) {
+                                  const struct onnx_type *type, char *dst, size_t *used,
+                                  size_t limit) {
     size_t size = ut_dtype_size(type->type);
     for (size_t pos = chunk.begin; pos < chunk.end;) {
         uint64_t value = 0;
@@ -186,12 +217,13 @@ static utter_status read_list(struct ut_onnx_reader *r, struct ut_pb_range range
                               const struct tensor_proto *proto, const struct onnx_type *type,
                               struct ut_tensor *out) {
     if (proto->list != type->list) {
-        return ut_fail(r->err, UTTER_ERROR_FORMAT, "data of type %s in field %u at byte %zu", type->name,
-                       proto->list, proto->chunk.begin);
+        return ut_fail(r->err, UTTER_ERROR_FORMAT, "data of type %s in field %u at byte %zu",
+                       type->name, proto->list, proto->chunk.begin);
     }
     if (proto->n_list != ut_tensor_n_elements(out)) {
-        return ut_fail(r->err, UTTER_ERROR_FORMAT, "%zu elements of data at byte %zu, the shape has %llu",
-                       proto->n_list, proto->chunk.begin, (unsigned long long)ut_tensor_n_elements(out));
+        return ut_fail(r->err, UTTER_ERROR_FORMAT,
+                       "%zu elements of data at byte %zu, the shape has %llu", proto->n_list,
+                       proto->chunk.begin, (unsigned long long)ut_tensor_n_elements(out));
     }
     bool is_fixed = type->list == TENSOR_FLOAT_DATA || type->list == TENSOR_DOUBLE_DATA;
     if (is_fixed && proto->n_chunks == 1) {
@@ -222,7 +254,7 @@ static bool parse_size(const char *text, uint64_t *out) {
     return *text && value <= INT64_MAX;
 }
 
-/* The checksum is optional and of the whole file, which would have to be read for it: not verified. */
+/* The checksum is optional and of the whole file, which it would make us read: not verified. */
 static utter_status apply_entry(struct ut_onnx_reader *r, const char *key, const char *value,
                                 struct external_data *external) {
     bool ok;
@@ -239,11 +271,14 @@ static utter_status apply_entry(struct ut_onnx_reader *r, const char *key, const
         ok = !external->has_checksum;
         external->has_checksum = true;
     } else {
-        return ut_fail(r->err, UTTER_ERROR_FORMAT, "external data with the unknown key \"%.50s\"", key);
+        return ut_fail(r->err, UTTER_ERROR_FORMAT, "external data with the unknown key \"%.50s\"",
+                       key);
     }
     return ok ? UTTER_OK
-              : ut_fail(r->err, UTTER_ERROR_FORMAT, "external data with an impossible or second %s, "
-                        "\"%.50s\"", key, value);
+              : ut_fail(r->err, UTTER_ERROR_FORMAT,
+                        "external data with an impossible or second %s, "
+                        "\"%.50s\"",
+                        key, value);
 }
 
 static utter_status read_entry(struct ut_onnx_reader *r, struct ut_pb_range range,
@@ -288,7 +323,8 @@ static utter_status read_external(struct ut_onnx_reader *r, struct ut_pb_range r
     uint64_t n_left = external.offset <= map->n ? map->n - external.offset : 0;
     uint64_t length = external.has_length ? external.length : n_left;
     if (external.offset > map->n || length > n_left || length != out->n_bytes) {
-        return ut_fail(r->err, UTTER_ERROR_FORMAT, "external file \"%.100s\": %llu bytes at %llu "
+        return ut_fail(r->err, UTTER_ERROR_FORMAT,
+                       "external file \"%.100s\": %llu bytes at %llu "
                        "do not fit the file (%zu bytes) or the shape (%zu bytes)",
                        external.location, (unsigned long long)length,
                        (unsigned long long)external.offset, map->n, out->n_bytes);
@@ -318,7 +354,8 @@ static utter_status read_data(struct ut_onnx_reader *r, struct ut_pb_range range
         return read_list(r, range, proto, type, out);
     }
     if (ut_pb_range_bytes(proto->raw) != out->n_bytes) {
-        return ut_fail(r->err, UTTER_ERROR_FORMAT, "%zu bytes of data at byte %zu, the shape has %zu",
+        return ut_fail(r->err, UTTER_ERROR_FORMAT,
+                       "%zu bytes of data at byte %zu, the shape has %zu",
                        ut_pb_range_bytes(proto->raw), proto->raw.begin, out->n_bytes);
     }
     out->data = r->data + proto->raw.begin;
@@ -334,11 +371,13 @@ static utter_status check_kind(struct ut_pb_range range, const struct tensor_pro
     }
     if (!onnx_types[proto->data_type].readable || proto->has_segment) {
         return ut_fail(err, UTTER_ERROR_UNSUPPORTED, "%s data at byte %zu cannot be read",
-                       proto->has_segment ? "segmented" : onnx_types[proto->data_type].name, range.begin);
+                       proto->has_segment ? "segmented" : onnx_types[proto->data_type].name,
+                       range.begin);
     }
     if (proto->n_dims > UT_MAX_DIMS) {
-        return ut_fail(err, UTTER_ERROR_UNSUPPORTED, "%zu dimensions at byte %zu, at most %d can be read",
-                       proto->n_dims, range.begin, UT_MAX_DIMS);
+        return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
+                       "%zu dimensions at byte %zu, at most %d can be read", proto->n_dims,
+                       range.begin, UT_MAX_DIMS);
     }
     for (size_t i = 0; i < proto->n_dims; i++) {
         if (proto->dims[i] == 0) {

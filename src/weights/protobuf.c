@@ -3,8 +3,8 @@
 
 struct ut_pb_message ut_pb_open(const uint8_t *data, struct ut_pb_range range,
                                 const struct ut_pb_schema *schema, utter_error *err) {
-    return (struct ut_pb_message){.data = data, .pos = range.begin, .end = range.end,
-                                  .schema = schema, .err = err};
+    return (struct ut_pb_message){
+        .data = data, .pos = range.begin, .end = range.end, .schema = schema, .err = err};
 }
 
 bool ut_pb_varint(const uint8_t *data, size_t *pos, size_t end, uint64_t *value) {
@@ -31,7 +31,8 @@ size_t ut_pb_count_varints(const uint8_t *data, struct ut_pb_range range) {
 }
 
 static bool fail(struct ut_pb_message *m, size_t pos, const char *what) {
-    m->status = ut_fail(m->err, UTTER_ERROR_FORMAT, "%s: %s at byte %zu", m->schema->name, what, pos);
+    m->status =
+        ut_fail(m->err, UTTER_ERROR_FORMAT, "%s: %s at byte %zu", m->schema->name, what, pos);
     return false;
 }
 
@@ -51,9 +52,14 @@ static bool read_payload(struct ut_pb_message *m, struct ut_pb_field *field) {
             return fail(m, begin, "invalid length");
         }
         break;
-    case UT_PB_WIRE_32: n_bytes = 4; break;
-    case UT_PB_WIRE_64: n_bytes = 8; break;
-    default: return fail(m, field->pos, "unknown wire type");
+    case UT_PB_WIRE_32:
+        n_bytes = 4;
+        break;
+    case UT_PB_WIRE_64:
+        n_bytes = 8;
+        break;
+    default:
+        return fail(m, field->pos, "unknown wire type");
     }
     if (n_bytes > m->end - m->pos) {
         return fail(m, begin, "a field is longer than what is left of the message");
@@ -67,12 +73,18 @@ static bool wire_matches(enum ut_pb_kind kind, const struct ut_pb_field *field) 
     size_t n_bytes = ut_pb_range_bytes(field->range);
     bool packed = field->wire == UT_PB_WIRE_BYTES;
     switch (kind) {
-    case UT_PB_SKIP: return true;
-    case UT_PB_VARINT: return field->wire == UT_PB_WIRE_VARINT;
-    case UT_PB_BYTES: return packed;
-    case UT_PB_REPEATED_VARINT: return packed || field->wire == UT_PB_WIRE_VARINT;
-    case UT_PB_REPEATED_32: return field->wire == UT_PB_WIRE_32 || (packed && n_bytes % 4 == 0);
-    case UT_PB_REPEATED_64: return field->wire == UT_PB_WIRE_64 || (packed && n_bytes % 8 == 0);
+    case UT_PB_SKIP:
+        return true;
+    case UT_PB_VARINT:
+        return field->wire == UT_PB_WIRE_VARINT;
+    case UT_PB_BYTES:
+        return packed;
+    case UT_PB_REPEATED_VARINT:
+        return packed || field->wire == UT_PB_WIRE_VARINT;
+    case UT_PB_REPEATED_32:
+        return field->wire == UT_PB_WIRE_32 || (packed && n_bytes % 4 == 0);
+    case UT_PB_REPEATED_64:
+        return field->wire == UT_PB_WIRE_64 || (packed && n_bytes % 8 == 0);
     }
     return false;
 }

@@ -1,6 +1,6 @@
-/* Protocol buffer wire format, read in place: one message is a range of the file, its fields come one
- * by one, and a message inside it is again a range. Nothing recurses, nothing is allocated. Groups,
- * which no current writer produces, are refused. */
+/* Protocol buffer wire format, read in place: one message is a range of the file, its fields come
+ * one by one, and a message inside it is again a range. Nothing recurses, nothing is allocated.
+ * Groups, which no current writer produces, are refused. */
 #ifndef UT_WEIGHTS_PROTOBUF_H
 #define UT_WEIGHTS_PROTOBUF_H
 
@@ -21,7 +21,7 @@ enum ut_pb_kind {
 };
 
 struct ut_pb_schema {
-    const char *name; /* "NodeProto" */
+    const char *name;     /* "NodeProto" */
     const uint8_t *kinds; /* ut_pb_kind by field number */
     size_t n_kinds;
 };
@@ -38,14 +38,19 @@ struct ut_pb_message {
     utter_status status;
 };
 
-enum ut_pb_wire { UT_PB_WIRE_VARINT = 0, UT_PB_WIRE_64 = 1, UT_PB_WIRE_BYTES = 2, UT_PB_WIRE_32 = 5 };
+enum ut_pb_wire {
+    UT_PB_WIRE_VARINT = 0,
+    UT_PB_WIRE_64 = 1,
+    UT_PB_WIRE_BYTES = 2,
+    UT_PB_WIRE_32 = 5
+};
 
 struct ut_pb_field {
     uint32_t number; /* 0 when the schema skips it */
     enum ut_pb_wire wire;
-    uint64_t value;            /* of a varint */
-    struct ut_pb_range range;  /* the payload: of a varint and the fixed types, too */
-    size_t pos;                /* of the tag */
+    uint64_t value;           /* of a varint */
+    struct ut_pb_range range; /* the payload: of a varint and the fixed types, too */
+    size_t pos;               /* of the tag */
 };
 
 struct ut_pb_message ut_pb_open(const uint8_t *data, struct ut_pb_range range,

@@ -84,8 +84,10 @@ static utter_status read_shape(const struct reader *r, ut_json_ref entry, enum u
     }
     for (ut_json_ref d = ut_json_first(r->header, shape); d >= 0; d = ut_json_next(r->header, d)) {
         if (n_dims == UT_MAX_DIMS) {
-            return ut_fail(r->err, UTTER_ERROR_UNSUPPORTED, "tensor \"%.100s\": more than %d dimensions at "
-                           "byte %zu", out->name, UT_MAX_DIMS, offset_of(r, entry));
+            return ut_fail(r->err, UTTER_ERROR_UNSUPPORTED,
+                           "tensor \"%.100s\": more than %d dimensions at "
+                           "byte %zu",
+                           out->name, UT_MAX_DIMS, offset_of(r, entry));
         }
         if (!read_unsigned(r, d, &dims[n_dims++])) {
             return fail_entry(r, entry, "a dimension that is no size");
@@ -96,8 +98,8 @@ static utter_status read_shape(const struct reader *r, ut_json_ref entry, enum u
                : fail_entry(r, entry, "a shape that no memory could hold");
 }
 
-/* Sets the data to begin at an offset that is only known to lie in the file; whether the tensors share
- * bytes is judged when all are known. */
+/* Sets the data to begin at an offset that is only known to lie in the file; whether the tensors
+ * share bytes is judged when all are known. */
 static utter_status read_offsets(const struct reader *r, ut_json_ref entry, struct ut_tensor *out) {
     ut_json_ref offsets = ut_json_member(r->header, entry, "data_offsets");
     ut_json_ref first = ut_json_first(r->header, offsets), second = ut_json_next(r->header, first);
@@ -110,8 +112,10 @@ static utter_status read_offsets(const struct reader *r, ut_json_ref entry, stru
         return fail_entry(r, entry, "data beyond the end of the file");
     }
     if (end - begin != out->n_bytes) {
-        return ut_fail(r->err, UTTER_ERROR_FORMAT, "tensor \"%.100s\": %llu bytes of data at byte %zu, the "
-                       "shape has %zu", out->name, (unsigned long long)(end - begin), offset_of(r, entry),
+        return ut_fail(r->err, UTTER_ERROR_FORMAT,
+                       "tensor \"%.100s\": %llu bytes of data at byte %zu, the "
+                       "shape has %zu",
+                       out->name, (unsigned long long)(end - begin), offset_of(r, entry),
                        out->n_bytes);
     }
     out->data = r->data + begin;
@@ -153,8 +157,10 @@ static utter_status read_metadata(struct reader *r, ut_json_ref object) {
         size_t n_value;
         const char *value = ut_json_string(r->header, m, &n_value);
         if (!value || strlen(value) != n_value) {
-            return ut_fail(r->err, UTTER_ERROR_FORMAT, "__metadata__: \"%.100s\" is no plain string at "
-                           "byte %zu", key, offset_of(r, m));
+            return ut_fail(r->err, UTTER_ERROR_FORMAT,
+                           "__metadata__: \"%.100s\" is no plain string at "
+                           "byte %zu",
+                           key, offset_of(r, m));
         }
         entry->key = ut_blocks_strndup(&weights->blocks, key, strlen(key), r->err);
         entry->value = ut_blocks_strndup(&weights->blocks, value, n_value, r->err);
@@ -187,8 +193,10 @@ static utter_status check_coverage(const struct reader *r) {
         const struct ut_tensor *tensor = &weights->tensors[order[i]];
         size_t begin = (size_t)((const uint8_t *)tensor->data - r->data);
         if (begin != covered) {
-            return ut_fail(r->err, UTTER_ERROR_FORMAT, "tensor \"%.100s\": its data begins at %zu, the one "
-                           "before ends at %zu", tensor->name, begin, covered);
+            return ut_fail(r->err, UTTER_ERROR_FORMAT,
+                           "tensor \"%.100s\": its data begins at %zu, the one "
+                           "before ends at %zu",
+                           tensor->name, begin, covered);
         }
         covered += tensor->n_bytes;
     }
@@ -211,7 +219,8 @@ static utter_status read_header(struct reader *r) {
         return weights->blocks.status;
     }
     utter_status status = UTTER_OK;
-    for (ut_json_ref m = ut_json_first(r->header, 0); !status && m >= 0; m = ut_json_next(r->header, m)) {
+    for (ut_json_ref m = ut_json_first(r->header, 0); !status && m >= 0;
+         m = ut_json_next(r->header, m)) {
         if (strcmp(ut_json_key(r->header, m), "__metadata__") == 0) {
             status = read_metadata(r, m);
         } else {
@@ -228,16 +237,20 @@ utter_status ut_safetensors_parse(struct ut_weights *weights, utter_error *err) 
     }
     if (weights->n < LENGTH_BYTES || n_header > MAX_HEADER_BYTES ||
         n_header > weights->n - LENGTH_BYTES) {
-        return ut_fail(err, UTTER_ERROR_FORMAT, "a header of %llu bytes at byte 0, the file has %zu "
-                       "and %d is the most that is read", (unsigned long long)n_header, weights->n,
-                       MAX_HEADER_BYTES);
+        return ut_fail(err, UTTER_ERROR_FORMAT,
+                       "a header of %llu bytes at byte 0, the file has %zu "
+                       "and %d is the most that is read",
+                       (unsigned long long)n_header, weights->n, MAX_HEADER_BYTES);
     }
     struct reader reader = {
-        .weights = weights, .text = (const char *)weights->data + LENGTH_BYTES,
+        .weights = weights,
+        .text = (const char *)weights->data + LENGTH_BYTES,
         .data = weights->data + LENGTH_BYTES + n_header,
-        .n_data = weights->n - LENGTH_BYTES - (size_t)n_header, .err = err,
+        .n_data = weights->n - LENGTH_BYTES - (size_t)n_header,
+        .err = err,
     };
-    utter_status status = ut_json_parse(weights->mem, reader.text, (size_t)n_header, &reader.header, err);
+    utter_status status =
+        ut_json_parse(weights->mem, reader.text, (size_t)n_header, &reader.header, err);
     if (status) {
         return ut_fail_context(err, status, "header from byte %d", LENGTH_BYTES);
     }

@@ -1,5 +1,5 @@
-/* Writing safetensors files: the header is put together piece by piece, once to measure it and once to
- * write it, so that nothing is allocated. */
+/* Writing safetensors files: the header is put together piece by piece, once to measure it and once
+ * to write it, so that nothing is allocated. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -62,8 +62,8 @@ static void put(struct output *out, const void *data, size_t n) {
     }
 }
 
-__attribute__((format(printf, 2, 3)))
-static void put_format(struct output *out, const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static void put_format(struct output *out, const char *format,
+                                                             ...) {
     char text[128];
     va_list args;
     va_start(args, format);
@@ -127,14 +127,16 @@ static utter_status check_tensors(const struct ut_tensor *tensors, size_t n_tens
     for (size_t i = 0; i < n_tensors; i++) {
         const struct ut_tensor *t = &tensors[i];
         uint64_t n_bytes = ut_dtype_size(t->type);
-        bool ok = t->n_dims >= 0 && t->n_dims <= UT_MAX_DIMS && ut_utf8_valid(t->name, strlen(t->name)) &&
-                  strcmp(t->name, "__metadata__") != 0;
+        bool ok = t->n_dims >= 0 && t->n_dims <= UT_MAX_DIMS &&
+                  ut_utf8_valid(t->name, strlen(t->name)) && strcmp(t->name, "__metadata__") != 0;
         for (int d = 0; ok && d < t->n_dims; d++) {
             ok = ut_mul_u64(n_bytes, t->dims[d], &n_bytes);
         }
         if (!ok || n_bytes != t->n_bytes) {
-            return ut_fail(err, UTTER_ERROR_ARGUMENT, "tensor \"%.100s\": its name, shape or size cannot be "
-                           "written", t->name);
+            return ut_fail(err, UTTER_ERROR_ARGUMENT,
+                           "tensor \"%.100s\": its name, shape or size cannot be "
+                           "written",
+                           t->name);
         }
     }
     return UTTER_OK;
@@ -184,8 +186,8 @@ static utter_status fail_write(const char *path, int error, utter_error *err) {
                    strerror_r(error, text, sizeof text));
 }
 
-utter_status ut_safetensors_write(const char *path, const struct ut_tensor *tensors, size_t n_tensors,
-                                  utter_error *err) {
+utter_status ut_safetensors_write(const char *path, const struct ut_tensor *tensors,
+                                  size_t n_tensors, utter_error *err) {
     utter_status status = check_tensors(tensors, n_tensors, err);
     if (status) {
         return status;

@@ -11,14 +11,21 @@ static utter_status parse_data(struct ut_weights *weights, utter_error *err) {
     weights->format = ut_format_detect(weights->data, weights->n);
     utter_status status;
     switch (weights->format) {
-    case UT_FORMAT_ONNX: status = ut_onnx_parse(weights, err); break;
-    case UT_FORMAT_SAFETENSORS: status = ut_safetensors_parse(weights, err); break;
+    case UT_FORMAT_ONNX:
+        status = ut_onnx_parse(weights, err);
+        break;
+    case UT_FORMAT_SAFETENSORS:
+        status = ut_safetensors_parse(weights, err);
+        break;
     case UT_FORMAT_UNKNOWN:
-        return ut_fail(err, UTTER_ERROR_FORMAT, "not a model file: begins like no format that is known "
+        return ut_fail(err, UTTER_ERROR_FORMAT,
+                       "not a model file: begins like no format that is known "
                        "(ONNX, safetensors)");
     default:
-        return ut_fail(err, UTTER_ERROR_UNSUPPORTED, "a %s file, which cannot be read yet; ONNX and "
-                       "safetensors can", ut_format_label(weights->format));
+        return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
+                       "a %s file, which cannot be read yet; ONNX and "
+                       "safetensors can",
+                       ut_format_label(weights->format));
     }
     return status ? ut_fail_context(err, status, "%s", ut_format_label(weights->format)) : UTTER_OK;
 }
@@ -189,8 +196,10 @@ void ut_weights_release(const struct ut_weights *weights, const struct ut_tensor
 }
 
 static utter_status fail_changed(const char *path, utter_error *err) {
-    return ut_fail(err, UTTER_ERROR_IO, "%s: the file was truncated or changed while it was in use; "
-                   "replace models by renaming, not by writing over them", path);
+    return ut_fail(err, UTTER_ERROR_IO,
+                   "%s: the file was truncated or changed while it was in use; "
+                   "replace models by renaming, not by writing over them",
+                   path);
 }
 
 utter_status ut_weights_check(const struct ut_weights *weights, utter_error *err) {

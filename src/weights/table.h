@@ -24,8 +24,8 @@ struct ut_weights {
     enum ut_format format;
     const uint8_t *data; /* the file, mapped or the caller's */
     size_t n;
-    struct ut_file_map map;    /* of {0} for bytes in memory */
-    const char *path;          /* as opened; NULL for bytes in memory */
+    struct ut_file_map map; /* of {0} for bytes in memory */
+    const char *path;       /* as opened; NULL for bytes in memory */
     struct ut_external_file *external;
     struct ut_blocks blocks;   /* everything below */
     struct ut_tensor *tensors; /* in the order of the file */

@@ -11,8 +11,18 @@
 #include "base/mem.h"
 
 enum ut_dtype {
-    UT_F32, UT_F16, UT_BF16, UT_F64,
-    UT_I8, UT_U8, UT_I16, UT_U16, UT_I32, UT_U32, UT_I64, UT_U64,
+    UT_F32,
+    UT_F16,
+    UT_BF16,
+    UT_F64,
+    UT_I8,
+    UT_U8,
+    UT_I16,
+    UT_U16,
+    UT_I32,
+    UT_U32,
+    UT_I64,
+    UT_U64,
     UT_BOOL,
     UT_N_DTYPES
 };
@@ -25,13 +35,19 @@ enum { UT_MAX_DIMS = 4 };
 struct ut_tensor {
     const char *name; /* NUL-terminated, lives as long as the table */
     enum ut_dtype type;
-    int n_dims;       /* 0: a scalar */
+    int n_dims;                 /* 0: a scalar */
     uint64_t dims[UT_MAX_DIMS]; /* row-major, dims[0] slowest; unused ones are 1 */
-    const void *data; /* may lie at any alignment */
-    size_t n_bytes;   /* product of dims times element size, checked */
+    const void *data;           /* may lie at any alignment */
+    size_t n_bytes;             /* product of dims times element size, checked */
 };
 
-enum ut_format { UT_FORMAT_UNKNOWN, UT_FORMAT_ONNX, UT_FORMAT_SAFETENSORS, UT_FORMAT_GGUF, UT_FORMAT_TORCH_ZIP };
+enum ut_format {
+    UT_FORMAT_UNKNOWN,
+    UT_FORMAT_ONNX,
+    UT_FORMAT_SAFETENSORS,
+    UT_FORMAT_GGUF,
+    UT_FORMAT_TORCH_ZIP
+};
 
 /* By content, not by name: needs the first 16 bytes at most, may look at all. */
 enum ut_format ut_format_detect(const void *data, size_t n);

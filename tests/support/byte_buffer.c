@@ -20,7 +20,7 @@ void *test_alloc(size_t n_bytes) {
 }
 
 uint8_t *byte_buffer_insert(struct byte_buffer *buffer, size_t at, size_t n) {
-    if (n > buffer->capacity - buffer->n) {
+    if (!buffer->data || n > buffer->capacity - buffer->n) {
         size_t capacity = buffer->capacity + buffer->capacity / 2 + n + 64;
         uint8_t *data = realloc(buffer->data, capacity);
         if (!data) {

@@ -14,8 +14,8 @@ struct byte_buffer { /* starts as {0} */
 void byte_buffer_append(struct byte_buffer *buffer, const void *data, size_t n);
 void byte_buffer_append_u8(struct byte_buffer *buffer, uint8_t value);
 /* printf without the terminating NUL. */
-__attribute__((format(printf, 2, 3))) void byte_buffer_printf(struct byte_buffer *buffer,
-                                                              const char *format, ...);
+__attribute__((format(printf, 2, 3), nonnull(2))) void
+byte_buffer_printf(struct byte_buffer *buffer, const char *format, ...);
 /* Makes room for n bytes at `at` (0..buffer->n) by moving the rest up; returns where they begin. */
 uint8_t *byte_buffer_insert(struct byte_buffer *buffer, size_t at, size_t n);
 void byte_buffer_free(struct byte_buffer *buffer); /* leaves an empty one */

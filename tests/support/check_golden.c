@@ -48,8 +48,12 @@ static void write_rules(const char *json) {
 static void write_tensor(const char *path, const char *name, enum ut_dtype type, const void *data,
                          size_t n) {
     utter_error err;
-    struct ut_tensor tensor = {.name = name, .type = type, .n_dims = 2, .dims = {1, n, 1, 1},
-                               .data = data, .n_bytes = n * 4};
+    struct ut_tensor tensor = {.name = name,
+                               .type = type,
+                               .n_dims = 2,
+                               .dims = {1, n, 1, 1},
+                               .data = data,
+                               .n_bytes = n * 4};
     assert_int_equal(ut_safetensors_write(path, &tensor, 1, &err), UTTER_OK);
 }
 
@@ -70,7 +74,8 @@ static bool passes(const char *stage, const float *ref, const float *out) {
 
 static void absolute_and_scaled(void **state) {
     static const float ref[N] = {0, 1, -100, 2};
-    write_rules("{\"rules\": [[\"plain\", {\"abs\": 0.5}], [\"*\", {\"abs\": 0.5, \"scaled\": true}]]}");
+    write_rules(
+        "{\"rules\": [[\"plain\", {\"abs\": 0.5}], [\"*\", {\"abs\": 0.5, \"scaled\": true}]]}");
     assert_true(passes("plain", ref, (float[N]){0.5f, 1, -100, 2}));
     assert_false(passes("plain", ref, (float[N]){0.51f, 1, -100, 2}));
     assert_true(passes("other", ref, (float[N]){0, 51, -100, 2})); /* 0.5 * 100 */
@@ -115,7 +120,8 @@ static void not_finite(void **state) {
 }
 
 static void rules_without_a_match(void **state) {
-    static const float ref[N] = {1, 1, 1, 1}, near[N] = {1.0009f, 1, 1, 1}, far[N] = {1.0011f, 1, 1, 1};
+    static const float ref[N] = {1, 1, 1, 1}, near[N] = {1.0009f, 1, 1, 1},
+                       far[N] = {1.0011f, 1, 1, 1};
     write_rules("{\"rules\": []}");
     assert_true(passes("stage", ref, near));
     assert_false(passes("stage", ref, far));
@@ -139,7 +145,8 @@ static void the_first_pattern_decides(void **state) {
 static void nothing_passes_unnoticed(void **state) {
     static const float ref[N] = {1, 1, 1, 1};
     struct golden_report report;
-    write_rules("{\"inputs\": [\"ids\"], \"rules\": [[\"x\", {\"abz\": 1}], [\"s\", {\"skip\": \"why\"}]]}");
+    write_rules(
+        "{\"inputs\": [\"ids\"], \"rules\": [[\"x\", {\"abz\": 1}], [\"s\", {\"skip\": \"why\"}]]}");
     assert_false(passes("x", ref, ref)); /* a rule that does not exist */
     static const char *const names[] = {"c.ids", "c.s"};
     for (int i = 0; i < 2; i++) { /* nothing left to compare */
@@ -164,8 +171,18 @@ static void strip_keeps_the_inputs(void **state) {
     static const float values[N] = {1, 2, 3, 4};
     utter_error err;
     struct ut_tensor tensors[] = {
-        {.name = "c.out", .type = UT_F32, .n_dims = 1, .dims = {N, 1, 1, 1}, .data = values, .n_bytes = 16},
-        {.name = "c.ids", .type = UT_F32, .n_dims = 1, .dims = {N, 1, 1, 1}, .data = values, .n_bytes = 16},
+        {.name = "c.out",
+         .type = UT_F32,
+         .n_dims = 1,
+         .dims = {N, 1, 1, 1},
+         .data = values,
+         .n_bytes = 16},
+        {.name = "c.ids",
+         .type = UT_F32,
+         .n_dims = 1,
+         .dims = {N, 1, 1, 1},
+         .data = values,
+         .n_bytes = 16},
     };
     assert_int_equal(ut_safetensors_write(golden_path, tensors, 2, &err), UTTER_OK);
     write_rules("{\"inputs\": [\"ids\"]}");

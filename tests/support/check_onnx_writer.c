@@ -7,12 +7,12 @@
 
 #include "support/onnx_writer.h"
 
-#define EXPECT(buffer, ...)                                                                    \
-    do {                                                                                       \
-        static const uint8_t expected[] = {__VA_ARGS__};                                       \
-        assert_int_equal((buffer).n, sizeof expected);                                         \
-        assert_memory_equal((buffer).data, expected, sizeof expected);                         \
-        byte_buffer_free(&(buffer));                                                           \
+#define EXPECT(buffer, ...)                                                                        \
+    do {                                                                                           \
+        static const uint8_t expected[] = {__VA_ARGS__};                                           \
+        assert_int_equal((buffer).n, sizeof expected);                                             \
+        assert_memory_equal((buffer).data, expected, sizeof expected);                             \
+        byte_buffer_free(&(buffer));                                                               \
     } while (0)
 
 static void numbers(void **state) {
@@ -46,8 +46,8 @@ static void tensor(void **state) {
     struct byte_buffer out = {0};
     static const int64_t dims[] = {1, 2};
     static const uint8_t raw[] = {9, 8, 7, 6};
-    struct onnx_tensor_spec spec = {.name = "w", .data_type = ONNX_FLOAT16, .dims = dims, .n_dims = 2,
-                                    .raw = raw, .n_raw = 4};
+    struct onnx_tensor_spec spec = {
+        .name = "w", .data_type = ONNX_FLOAT16, .dims = dims, .n_dims = 2, .raw = raw, .n_raw = 4};
     onnx_write_tensor(&out, ONNX_GRAPH_INITIALIZER, &spec);
     EXPECT(out, 0x2a, 15, 0x08, 1, 0x08, 2, 0x10, 10, 0x42, 1, 'w', 0x4a, 4, 9, 8, 7, 6);
     spec.packed_dims = true;
@@ -68,13 +68,16 @@ static void external_tensor(void **state) {
 static void node(void **state) {
     struct byte_buffer out = {0};
     static const int64_t pads[] = {1};
-    struct onnx_attribute_spec attribute = {.name = "p", .type = ONNX_ATTR_INTS, .ints = pads,
-                                            .n_ints = 1};
-    onnx_write_node(&out, &(struct onnx_node_spec){.name = "n", .op_type = "Op",
-                                                   .inputs = NAMES("x", ""), .outputs = NAMES("y"),
-                                                   .attributes = &attribute, .n_attributes = 1});
-    EXPECT(out, 0x0a, 25, 0x0a, 1, 'x', 0x0a, 0, 0x12, 1, 'y', 0x1a, 1, 'n', 0x22, 2, 'O', 'p', 0x2a,
-           8, 0x0a, 1, 'p', 0x40, 1, 0xa0, 0x01, 7);
+    struct onnx_attribute_spec attribute = {
+        .name = "p", .type = ONNX_ATTR_INTS, .ints = pads, .n_ints = 1};
+    onnx_write_node(&out, &(struct onnx_node_spec){.name = "n",
+                                                   .op_type = "Op",
+                                                   .inputs = NAMES("x", ""),
+                                                   .outputs = NAMES("y"),
+                                                   .attributes = &attribute,
+                                                   .n_attributes = 1});
+    EXPECT(out, 0x0a, 25, 0x0a, 1, 'x', 0x0a, 0, 0x12, 1, 'y', 0x1a, 1, 'n', 0x22, 2, 'O', 'p',
+           0x2a, 8, 0x0a, 1, 'p', 0x40, 1, 0xa0, 0x01, 7);
 }
 
 static void model_level_fields(void **state) {
@@ -91,9 +94,9 @@ static void model_level_fields(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers),         cmocka_unit_test(nested_lengths_grow),
-        cmocka_unit_test(tensor),          cmocka_unit_test(external_tensor),
-        cmocka_unit_test(node),            cmocka_unit_test(model_level_fields),
+        cmocka_unit_test(numbers), cmocka_unit_test(nested_lengths_grow),
+        cmocka_unit_test(tensor),  cmocka_unit_test(external_tensor),
+        cmocka_unit_test(node),    cmocka_unit_test(model_level_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,7 +31,8 @@ static struct ut_json *read_json(const char *name) {
     return doc;
 }
 
-static void check_shape(const struct ut_json *doc, ut_json_ref shape, const struct voice_tensor *tensor) {
+static void check_shape(const struct ut_json *doc, ut_json_ref shape,
+                        const struct voice_tensor *tensor) {
     assert_int_equal(ut_json_count(doc, shape), tensor->n_dims);
     ut_json_ref dim = ut_json_first(doc, shape);
     for (int i = 0; i < tensor->n_dims; i++, dim = ut_json_next(doc, dim)) {
@@ -71,8 +72,8 @@ static bool holds(const struct byte_buffer *buffer, const char *bytes, size_t n)
     return memmem(buffer->data, buffer->n, bytes, n) != NULL;
 }
 
-/* Every weight of the manifest is in the file under its name ("onnx::" numbers differ by export), and
- * so is the name of every node that uses it. */
+/* Every weight of the manifest is in the file under its name ("onnx::" numbers differ by export),
+ * and so is the name of every node that uses it. */
 static void names_of_a_full_export(void **state) {
     struct ut_json *doc = read_json("manifest_medium.json");
     struct voice_spec spec = voice_spec_quality("medium");
@@ -80,7 +81,8 @@ static void names_of_a_full_export(void **state) {
     struct byte_buffer file = {0};
     voice_build(&voice, &spec, 1);
     for (size_t i = 0; i < voice.n_tensors; i++) {
-        voice.tensors[i].n = voice.tensors[i].n > 2 ? 2 : voice.tensors[i].n; /* names matter here */
+        voice.tensors[i].n =
+            voice.tensors[i].n > 2 ? 2 : voice.tensors[i].n; /* names matter here */
     }
     voice_write_onnx(&voice, NULL, &file);
     ut_json_ref entry = ut_json_first(doc, ut_json_member(doc, 0, "tensors"));
@@ -149,7 +151,8 @@ static bool same_name(const char *a, const char *b) {
 static void check_attribute(const struct ut_onnx_node *ours, const struct ut_onnx_attribute *real) {
     const struct ut_onnx_attribute *attribute = ut_onnx_attribute(ours, real->name);
     if (!attribute || attribute->n_ints != real->n_ints ||
-        (real->n_ints && memcmp(attribute->ints, real->ints, real->n_ints * sizeof *real->ints) != 0)) {
+        (real->n_ints &&
+         memcmp(attribute->ints, real->ints, real->n_ints * sizeof *real->ints) != 0)) {
         fail_msg("%s: attribute %s differs", ours->name, real->name);
     }
 }
@@ -200,7 +203,8 @@ static void graphs_of_real_exports(void **state) {
         voice_build(&voice, &spec, 1);
         voice_write_onnx(&voice, NULL, &our_file);
         struct ut_weights *real = parse(&file), *ours = parse(&our_file);
-        const struct ut_onnx_graph *graph = ut_weights_onnx(real), *our_graph = ut_weights_onnx(ours);
+        const struct ut_onnx_graph *graph = ut_weights_onnx(real),
+                                   *our_graph = ut_weights_onnx(ours);
         check_initializers(real, ours);
         assert_true(check_nodes(real, ours) >= (int)ut_weights_count(real));
         assert_int_equal(graph->n_inputs, our_graph->n_inputs);
@@ -218,7 +222,8 @@ static void graphs_of_real_exports(void **state) {
 
 /* What was written is what is read, in each form. */
 static void values_survive(void **state) {
-    static const struct voice_export exports[] = {{.half = false}, {.float_data = true}, {.half = true}};
+    static const struct voice_export exports[] = {
+        {.half = false}, {.float_data = true}, {.half = true}};
     struct voice_spec spec = voice_spec_tiny();
     struct voice voice;
     voice_build(&voice, &spec, 1);
@@ -268,7 +273,7 @@ static void half_precision(void **state) {
     assert_int_equal(voice_to_half(1.0f), 0x3c00);
     assert_int_equal(voice_to_half(-2.0f), 0xc000);
     assert_int_equal(voice_to_half(65504.0f), 0x7bff);
-    assert_int_equal(voice_to_half(65520.0f), 0x7c00);       /* rounds up to infinity */
+    assert_int_equal(voice_to_half(65520.0f), 0x7c00);        /* rounds up to infinity */
     assert_int_equal(voice_to_half(1.0f + 0x1p-11f), 0x3c00); /* a tie goes to even */
     assert_int_equal(voice_to_half(1.0f + 0x3p-11f), 0x3c02);
     assert_int_equal(voice_to_half(0x1p-24f), 0x0001);

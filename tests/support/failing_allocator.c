@@ -12,7 +12,8 @@ static const uint64_t tail_mark = 0x5ca1ab1e0ddba11u;
 static void *allocate(void *user, size_t n_bytes) {
     struct failing_allocator *state = user;
     size_t call = atomic_fetch_add(&state->n_calls, 1) + 1;
-    if (state->fail_at != 0 && (state->and_later ? call >= state->fail_at : call == state->fail_at)) {
+    if (state->fail_at != 0 &&
+        (state->and_later ? call >= state->fail_at : call == state->fail_at)) {
         atomic_fetch_add(&state->n_failed, 1);
         return NULL;
     }

@@ -216,7 +216,8 @@ static struct verdict compare_tensor(const struct tolerances *t, const struct ut
     struct verdict verdict = {false, "type that cannot be compared", ref->type};
     if (a && b) {
         struct pair p = {a, b, (size_t)ut_tensor_n_elements(ref)};
-        verdict = rule >= 0 ? judge(t->doc, rule, p) : judge_by_default(stage_of(ref->name), ref->type, p);
+        verdict = rule >= 0 ? judge(t->doc, rule, p)
+                            : judge_by_default(stage_of(ref->name), ref->type, p);
     }
     free(a);
     free(b);

@@ -1,4 +1,5 @@
-/* See onnx_writer.h. Sources: the protobuf encoding document and onnx.proto3 of the ONNX project. */
+/* See onnx_writer.h. Sources: the protobuf encoding document and onnx.proto3 of the ONNX project.
+ */
 #include "support/onnx_writer.h"
 
 #include <string.h>
@@ -88,7 +89,8 @@ void onnx_write_opset(struct byte_buffer *out, const char *domain, int64_t versi
     pb_end(out, begin);
 }
 
-static void write_entry(struct byte_buffer *out, uint32_t field, const char *key, const char *value) {
+static void write_entry(struct byte_buffer *out, uint32_t field, const char *key,
+                        const char *value) {
     size_t begin = pb_begin(out, field);
     write_optional_string(out, 1, key);
     write_optional_string(out, 2, value);
@@ -124,7 +126,8 @@ static void write_tensor_data(struct byte_buffer *out, const struct onnx_tensor_
     }
 }
 
-void onnx_write_tensor(struct byte_buffer *out, uint32_t field, const struct onnx_tensor_spec *spec) {
+void onnx_write_tensor(struct byte_buffer *out, uint32_t field,
+                       const struct onnx_tensor_spec *spec) {
     size_t begin = pb_begin(out, field);
     if (spec->n_dims > 0) {
         write_ints(out, ONNX_TENSOR_DIMS, spec->dims, spec->n_dims, spec->packed_dims);
@@ -193,9 +196,12 @@ void onnx_write_node(struct byte_buffer *out, const struct onnx_node_spec *spec)
 
 void onnx_write_constant(struct byte_buffer *out, const char *name, const char *output,
                          const struct onnx_tensor_spec *value) {
-    struct onnx_attribute_spec attribute = {.name = "value", .type = ONNX_ATTR_TENSOR, .tensor = value};
-    onnx_write_node(out, &(struct onnx_node_spec){.name = name, .op_type = "Constant",
-                                                  .outputs = NAMES(output), .attributes = &attribute,
+    struct onnx_attribute_spec attribute = {
+        .name = "value", .type = ONNX_ATTR_TENSOR, .tensor = value};
+    onnx_write_node(out, &(struct onnx_node_spec){.name = name,
+                                                  .op_type = "Constant",
+                                                  .outputs = NAMES(output),
+                                                  .attributes = &attribute,
                                                   .n_attributes = 1});
 }
 

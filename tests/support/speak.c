@@ -20,8 +20,12 @@ void speak_compute_close(struct ut_compute *compute) {
 
 struct ut_piper_request speak_request(void) {
     static const int32_t ids[] = {1, 0, 5, 0, 9, 0, 7, 0, 11, 0, 4, 0, 2};
-    return (struct ut_piper_request){.ids = ids, .n_ids = UT_COUNT(ids), .noise_scale = 0.667f,
-                                     .length_scale = 1.0f, .noise_w = 0.8f, .seed = 1};
+    return (struct ut_piper_request){.ids = ids,
+                                     .n_ids = UT_COUNT(ids),
+                                     .noise_scale = 0.667f,
+                                     .length_scale = 1.0f,
+                                     .noise_w = 0.8f,
+                                     .seed = 1};
 }
 
 static bool collect(void *user, const float *samples, size_t n) {
@@ -29,7 +33,8 @@ static bool collect(void *user, const float *samples, size_t n) {
     if (n > speech->capacity - speech->n_samples) {
         size_t capacity = 2 * (speech->n_samples + n);
         float *larger = test_alloc(capacity * sizeof *larger);
-        memcpy(larger, speech->samples ? speech->samples : samples, speech->n_samples * sizeof *larger);
+        memcpy(larger, speech->samples ? speech->samples : samples,
+               speech->n_samples * sizeof *larger);
         free(speech->samples);
         speech->samples = larger;
         speech->capacity = capacity;
@@ -53,7 +58,8 @@ static void hash_stage(void *user, const char *stage, const struct ut_piper_view
     for (int i = 0; i < view->n_rows; i++) {
         int row = view->first + i;
         uint64_t hash = hash_bytes(of_stage, &row, sizeof row);
-        speech->stage_hash += hash_bytes(hash, view->data + i * view->row, (size_t)view->n_ch * sizeof(float));
+        speech->stage_hash +=
+            hash_bytes(hash, view->data + i * view->row, (size_t)view->n_ch * sizeof(float));
     }
 }
 
@@ -110,12 +116,12 @@ static void *exact_copy(const struct byte_buffer *bytes) {
 void speak(struct ut_mem *mem, const struct ut_compute *compute, const struct byte_buffer *model,
            const struct byte_buffer *json, const struct ut_piper_request *request,
            struct speech *speech) {
-    *speech = (struct speech){.most_samples = speech->most_samples,
-                              .hash_stages = speech->hash_stages};
+    *speech =
+        (struct speech){.most_samples = speech->most_samples, .hash_stages = speech->hash_stages};
     void *model_copy = exact_copy(model);
     char *json_copy = exact_copy(json);
-    speech->status = load_and_run(mem, compute, model_copy, model->n, json_copy, json->n, request,
-                                  speech);
+    speech->status =
+        load_and_run(mem, compute, model_copy, model->n, json_copy, json->n, request, speech);
     if (speech->status == UTTER_OK) {
         speech->step = SPEAK_DONE;
     }

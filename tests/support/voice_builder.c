@@ -1,5 +1,6 @@
 /* Geometry, tensors and random weights of voices; see voice_builder.h. Sizes of the published
- * qualities are those of tests/data/piper/shapes_by_quality.json, which the tests hold against this. */
+ * qualities are those of tests/data/piper/shapes_by_quality.json, which the tests hold against
+ * this. */
 #include "support/voice_builder.h"
 
 #include <math.h>
@@ -37,10 +38,26 @@ static void set_high_decoder(struct voice_spec *spec) {
 
 static struct voice_spec medium_spec(void) {
     struct voice_spec spec = {
-        .quality = "medium", .sample_rate_hz = 22050, .n_vocab = 256, .n_hidden = 192, .n_inter = 192,
-        .n_filter = 768, .n_heads = 2, .n_layers = 6, .n_speakers = 1, .ffn_kernel = 3, .window = 4,
-        .n_couplings = 4, .n_wn_layers = 4, .wn_kernel = 5, .n_dp_convs = 3, .dp_kernel = 3,
-        .n_bins = 10, .n_dp_filter = 256, .frames_per_id = 2.9f, .level = 0.1f,
+        .quality = "medium",
+        .sample_rate_hz = 22050,
+        .n_vocab = 256,
+        .n_hidden = 192,
+        .n_inter = 192,
+        .n_filter = 768,
+        .n_heads = 2,
+        .n_layers = 6,
+        .n_speakers = 1,
+        .ffn_kernel = 3,
+        .window = 4,
+        .n_couplings = 4,
+        .n_wn_layers = 4,
+        .wn_kernel = 5,
+        .n_dp_convs = 3,
+        .dp_kernel = 3,
+        .n_bins = 10,
+        .n_dp_filter = 256,
+        .frames_per_id = 2.9f,
+        .level = 0.1f,
     };
     set_low_decoder(&spec);
     return spec;
@@ -111,7 +128,8 @@ int voice_spec_hop(const struct voice_spec *spec) {
 
 /* ---- The table of tensors ----------------------------------------------------------------- */
 
-#define DIMS(...) ((const int64_t[4]){__VA_ARGS__}), sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)
+#define DIMS(...)                                                                                  \
+    ((const int64_t[4]){__VA_ARGS__}), sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)
 
 __attribute__((format(printf, 4, 5))) static void add(struct voice *voice, const int64_t dims[4],
                                                       size_t n_dims, const char *format, ...) {
@@ -173,8 +191,10 @@ static void add_encoder(struct voice *voice) {
         add_norm(voice, "enc_p.encoder.norm_layers_1", i, n);
     }
     for (int i = 0; i < s->n_layers; i++) {
-        add_conv(voice, NAME("enc_p.encoder.ffn_layers.%d.conv_1", i), s->n_filter, n, s->ffn_kernel);
-        add_conv(voice, NAME("enc_p.encoder.ffn_layers.%d.conv_2", i), n, s->n_filter, s->ffn_kernel);
+        add_conv(voice, NAME("enc_p.encoder.ffn_layers.%d.conv_1", i), s->n_filter, n,
+                 s->ffn_kernel);
+        add_conv(voice, NAME("enc_p.encoder.ffn_layers.%d.conv_2", i), n, s->n_filter,
+                 s->ffn_kernel);
     }
     for (int i = 0; i < s->n_layers; i++) {
         add_norm(voice, "enc_p.encoder.norm_layers_2", i, n);
@@ -207,7 +227,8 @@ static void add_decoder(struct voice *voice) {
         add(voice, DIMS(2 * n, n, s->up_kernels[i]), "dec.ups.%d.weight", i);
     }
     for (int i = 0; i < s->n_stages * s->n_kernels; i++) {
-        add_resblock(voice, i, s->n_decoder >> (i / s->n_kernels + 1), s->kernels[i % s->n_kernels]);
+        add_resblock(voice, i, s->n_decoder >> (i / s->n_kernels + 1),
+                     s->kernels[i % s->n_kernels]);
     }
     add(voice, DIMS(1, s->n_decoder >> s->n_stages, 7), "dec.conv_post.weight");
     if (s->n_gin > 0) {
@@ -240,11 +261,14 @@ static void add_folded_weights(struct voice *voice, int index) {
     const struct voice_spec *s = &voice->spec;
     const char *enc = NAME("flow.flows.%d.enc", index);
     if (s->n_gin > 0) {
-        add(voice, DIMS(2 * s->n_hidden * s->n_wn_layers, s->n_gin, 1), "%s.cond_layer.weight", enc);
+        add(voice, DIMS(2 * s->n_hidden * s->n_wn_layers, s->n_gin, 1), "%s.cond_layer.weight",
+            enc);
     }
     for (int i = 0; i < s->n_wn_layers; i++) {
-        add(voice, DIMS(2 * s->n_hidden, s->n_hidden, s->wn_kernel), "%s.in_layers.%d.weight", enc, i);
-        add(voice, DIMS(res_skip_rows(s, i), s->n_hidden, 1), "%s.res_skip_layers.%d.weight", enc, i);
+        add(voice, DIMS(2 * s->n_hidden, s->n_hidden, s->wn_kernel), "%s.in_layers.%d.weight", enc,
+            i);
+        add(voice, DIMS(res_skip_rows(s, i), s->n_hidden, 1), "%s.res_skip_layers.%d.weight", enc,
+            i);
     }
 }
 
@@ -281,8 +305,8 @@ static void add_stochastic_durations(struct voice *voice) {
 static void add_plain_durations(struct voice *voice) {
     const struct voice_spec *s = &voice->spec;
     for (int i = 1; i <= 2; i++) {
-        add_conv(voice, NAME("dp.conv_%d", i), s->n_dp_filter, i == 1 ? s->n_hidden : s->n_dp_filter,
-                 s->dp_kernel);
+        add_conv(voice, NAME("dp.conv_%d", i), s->n_dp_filter,
+                 i == 1 ? s->n_hidden : s->n_dp_filter, s->dp_kernel);
         add(voice, DIMS(s->n_dp_filter), "dp.norm_%d.gamma", i);
         add(voice, DIMS(s->n_dp_filter), "dp.norm_%d.beta", i);
     }
@@ -344,7 +368,8 @@ static bool ends_with(const char *text, const char *suffix) {
 static float weight_scale(const struct voice_spec *spec, const struct voice_tensor *tensor) {
     const char *name = tensor->name;
     double fan_in = (double)(tensor->n / (size_t)tensor->dims[0]);
-    if (starts_with(name, "dec.ups")) { /* [in, out, kernel], stride kernel / 2: two taps a sample */
+    if (starts_with(name,
+                    "dec.ups")) { /* [in, out, kernel], stride kernel / 2: two taps a sample */
         fan_in = 2.0 * (double)tensor->dims[0];
     }
     float scale = (float)(1.0 / sqrt(fan_in));

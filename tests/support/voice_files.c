@@ -11,8 +11,9 @@ static int by_name(const void *a, const void *b) {
     return strcmp((*x)->name, (*y)->name);
 }
 
-static void put_safetensors_header(struct byte_buffer *header, const struct voice_tensor *const *sorted,
-                                   size_t n, size_t element) {
+static void put_safetensors_header(struct byte_buffer *header,
+                                   const struct voice_tensor *const *sorted, size_t n,
+                                   size_t element) {
     size_t offset = 0;
     byte_buffer_printf(header, "{\"__metadata__\":{\"format\":\"pt\"}");
     for (size_t i = 0; i < n; i++) {
@@ -34,7 +35,8 @@ static void put_safetensors_header(struct byte_buffer *header, const struct voic
 }
 
 void voice_write_safetensors(const struct voice *voice, bool half, struct byte_buffer *out) {
-    const struct voice_tensor **sorted = test_alloc(voice->n_tensors * sizeof(struct voice_tensor *));
+    const struct voice_tensor **sorted =
+        test_alloc(voice->n_tensors * sizeof(struct voice_tensor *));
     size_t n = 0;
     for (size_t i = 0; i < voice->n_tensors; i++) {
         if (!voice->tensors[i].dropped) {
@@ -82,15 +84,18 @@ static void put_symbols(struct byte_buffer *out, int n_vocab) {
 
 static void put_house_model(struct byte_buffer *out, const struct voice_spec *s) {
     byte_buffer_printf(out, " \"hop_length\": %d,\n", voice_spec_hop(s));
-    byte_buffer_printf(out, " \"model\": {\"kernel\": %d, \"window\": %d, \"flow_n\": %d, "
-                            "\"flow_kernel\": %d, \"flow_layers\": %d,\n",
+    byte_buffer_printf(out,
+                       " \"model\": {\"kernel\": %d, \"window\": %d, \"flow_n\": %d, "
+                       "\"flow_kernel\": %d, \"flow_layers\": %d,\n",
                        s->ffn_kernel, s->window, s->n_couplings, s->wn_kernel, s->n_wn_layers);
-    byte_buffer_printf(out, "  \"dp\": \"det\", \"dp_filter\": %d, \"dp_kernel\": %d, \"n_vocab\": %d, "
-                            "\"n_speakers\": %d, \"hop\": %d, \"sr\": %d,\n",
+    byte_buffer_printf(out,
+                       "  \"dp\": \"det\", \"dp_filter\": %d, \"dp_kernel\": %d, \"n_vocab\": %d, "
+                       "\"n_speakers\": %d, \"hop\": %d, \"sr\": %d,\n",
                        s->n_dp_filter, s->dp_kernel, s->n_vocab, s->n_speakers, voice_spec_hop(s),
                        s->sample_rate_hz);
-    byte_buffer_printf(out, "  \"hidden\": %d, \"inter\": %d, \"filter\": %d, \"heads\": %d, "
-                            "\"layers\": %d, \"up_init\": %d, \"gin\": %d,\n",
+    byte_buffer_printf(out,
+                       "  \"hidden\": %d, \"inter\": %d, \"filter\": %d, \"heads\": %d, "
+                       "\"layers\": %d, \"up_init\": %d, \"gin\": %d,\n",
                        s->n_hidden, s->n_inter, s->n_filter, s->n_heads, s->n_layers, s->n_decoder,
                        s->n_gin ? s->n_gin : 16);
     byte_buffer_printf(out, "  \"up_rates\": ");
@@ -111,10 +116,11 @@ void voice_write_json(const struct voice *voice, struct byte_buffer *out) {
     const struct voice_spec *s = &voice->spec;
     byte_buffer_printf(out, "{\n \"audio\": {\"sample_rate\": %d, \"quality\": \"%s\"},\n",
                        s->sample_rate_hz, s->quality);
-    byte_buffer_printf(out, " \"espeak\": {\"voice\": \"en-us\"},\n"
-                            " \"language\": {\"code\": \"en_US\"},\n"
-                            " \"inference\": {\"noise_scale\": 0.667, \"length_scale\": 1, "
-                            "\"noise_w\": %s},\n",
+    byte_buffer_printf(out,
+                       " \"espeak\": {\"voice\": \"en-us\"},\n"
+                       " \"language\": {\"code\": \"en_US\"},\n"
+                       " \"inference\": {\"noise_scale\": 0.667, \"length_scale\": 1, "
+                       "\"noise_w\": %s},\n",
                        s->house ? "0" : "0.8");
     byte_buffer_printf(out, " \"phoneme_type\": \"espeak\",\n \"phoneme_map\": {},\n");
     put_symbols(out, s->n_vocab);

@@ -1,6 +1,6 @@
-/* Writes a built voice as PyTorch's tracing exporter would (names, attributes, order of weights and of
- * the nodes that hold them); see voice_builder.h. Inputs that carry activations are chained from node
- * to node, so that the graph is sorted and every value has a producer. */
+/* Writes a built voice as PyTorch's tracing exporter would (names, attributes, order of weights and
+ * of the nodes that hold them); see voice_builder.h. Inputs that carry activations are chained from
+ * node to node, so that the graph is sorted and every value has a producer. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,8 +23,8 @@ struct exporter {
 
 /* ---- Names -------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 2, 3))) static void print_name(char out[NAME_SIZE], const char *format,
-                                                             ...) {
+__attribute__((format(printf, 2, 3))) static void print_name(char out[NAME_SIZE],
+                                                             const char *format, ...) {
     va_list args;
     va_start(args, format);
     int n = vsnprintf(out, NAME_SIZE, format, args);
@@ -92,8 +92,12 @@ static void put_node(struct exporter *ex, const char *path, const char *op_type,
         print_name(output, "%s_output_0", path);
     }
     struct onnx_node_spec node = {
-        .name = ex->options.no_node_names ? NULL : path, .op_type = op_type, .inputs = inputs,
-        .outputs = NAMES(output), .attributes = attributes, .n_attributes = n_attributes,
+        .name = ex->options.no_node_names ? NULL : path,
+        .op_type = op_type,
+        .inputs = inputs,
+        .outputs = NAMES(output),
+        .attributes = attributes,
+        .n_attributes = n_attributes,
     };
     onnx_write_node(ex->out, &node);
     memcpy(ex->last, output, sizeof output);
@@ -108,8 +112,8 @@ static void put_constant(struct exporter *ex, const char *name, int64_t type, co
     if (suffix) {
         *suffix = '\0';
     }
-    struct onnx_tensor_spec value = {.data_type = type, .dims = dims, .n_dims = n_dims, .raw = data,
-                                     .n_raw = n_bytes};
+    struct onnx_tensor_spec value = {
+        .data_type = type, .dims = dims, .n_dims = n_dims, .raw = data, .n_raw = n_bytes};
     onnx_write_constant(ex->out, ex->options.no_node_names ? NULL : node_name, name, &value);
 }
 
@@ -119,7 +123,10 @@ struct conv_shape {
 };
 
 static struct conv_shape same_conv(int kernel, int dilation) {
-    return (struct conv_shape){.kernel = kernel, .stride = 1, .dilation = dilation, .group = 1,
+    return (struct conv_shape){.kernel = kernel,
+                               .stride = 1,
+                               .dilation = dilation,
+                               .group = 1,
                                .pad = (kernel - 1) * dilation / 2};
 }
 
@@ -165,10 +172,11 @@ static void put_conv_at(struct exporter *ex, const char *module, const char *inp
         {.name = "pads", .type = ONNX_ATTR_INTS, .ints = pads, .n_ints = 2},
         {.name = "strides", .type = ONNX_ATTR_INTS, .ints = &stride, .n_ints = 1},
     };
-    size_t n = spoil_attributes(ex, module, sizeof attributes / sizeof attributes[0], attributes, wrong);
+    size_t n =
+        spoil_attributes(ex, module, sizeof attributes / sizeof attributes[0], attributes, wrong);
     bool has_bias = strcmp(module, "dec.conv_post") != 0;
-    put_node(ex, node, op_type,
-             NAMES(input, initializer_name(ex, weight), has_bias ? bias : NULL), attributes, n);
+    put_node(ex, node, op_type, NAMES(input, initializer_name(ex, weight), has_bias ? bias : NULL),
+             attributes, n);
 }
 
 static void put_conv(struct exporter *ex, const char *module, struct conv_shape shape) {
@@ -177,7 +185,8 @@ static void put_conv(struct exporter *ex, const char *module, struct conv_shape 
     put_conv_at(ex, module, input, shape);
 }
 
-static void put_binary(struct exporter *ex, const char *path, const char *op_type, const char *second) {
+static void put_binary(struct exporter *ex, const char *path, const char *op_type,
+                       const char *second) {
     char first[NAME_SIZE];
     memcpy(first, ex->last, sizeof first);
     put_node(ex, path, op_type, NAMES(first, second), NULL, 0);
@@ -195,7 +204,8 @@ static void put_norm(struct exporter *ex, const char *module) {
     put_binary(ex, node, "Add", weight);
 }
 
-static void put_relative(struct exporter *ex, const char *layer, const char *which, const char *node) {
+static void put_relative(struct exporter *ex, const char *layer, const char *which,
+                         const char *node) {
     static const int64_t n_pads = 6, pads[6] = {0};
     char path[NAME_SIZE], weight[NAME_SIZE], amount[NAME_SIZE], name[NAME_SIZE];
     module_path(path, layer);
@@ -211,8 +221,8 @@ static void put_relative(struct exporter *ex, const char *layer, const char *whi
 
 static void put_encoder(struct exporter *ex) {
     const struct voice_spec *s = &ex->voice->spec;
-    put_node(ex, "/enc_p/emb/Gather", "Gather", NAMES(initializer_name(ex, "enc_p.emb.weight"), "input"),
-             NULL, 0);
+    put_node(ex, "/enc_p/emb/Gather", "Gather",
+             NAMES(initializer_name(ex, "enc_p.emb.weight"), "input"), NULL, 0);
     float root = sqrtf((float)s->n_hidden); /* a float constant that is no weight */
     put_constant(ex, "/enc_p/Constant_output_0", ONNX_FLOAT, NULL, 0, &root, sizeof root);
     put_binary(ex, "/enc_p/Mul", "Mul", "/enc_p/Constant_output_0");
@@ -260,6 +270,14 @@ static void put_dds(struct exporter *ex, const char *module) {
     }
 }
 
+static const struct voice_tensor *find_logs(const struct exporter *ex) {
+    const struct voice_tensor *tensor = ex->voice->tensors;
+    while (strcmp(tensor->name, "dp.flows.0.logs") != 0) {
+        tensor++; /* every voice with this predictor has it */
+    }
+    return tensor;
+}
+
 static void put_affine(struct exporter *ex) {
     char logs[NAME_SIZE], difference[NAME_SIZE];
     print_name(logs, "%s", initializer_name(ex, "dp.flows.0.logs"));
@@ -269,15 +287,15 @@ static void put_affine(struct exporter *ex) {
         put_node(ex, "/dp/flows.0/Exp", "Exp", NAMES(logs), NULL, 0);
         memcpy(logs, ex->last, sizeof logs);
     } else if (ex->options.logs == VOICE_LOGS_CONSTANT) {
-        const struct voice_tensor *tensor = NULL;
-        for (size_t i = 0; i < ex->voice->n_tensors; i++) {
-            if (strcmp(ex->voice->tensors[i].name, "dp.flows.0.logs") == 0) {
-                tensor = &ex->voice->tensors[i];
-            }
+        const struct voice_tensor *tensor = find_logs(ex);
+        float *factor = test_alloc(tensor->n * sizeof *factor);
+        for (size_t i = 0; i < tensor->n; i++) {
+            factor[i] = expf(-tensor->data[i]);
         }
-        float factor[2] = {expf(-tensor->data[0]), expf(-tensor->data[1])};
         print_name(logs, "/dp/flows.0/Exp_output_0");
-        put_constant(ex, logs, ONNX_FLOAT, tensor->dims, 2, factor, sizeof factor);
+        put_constant(ex, logs, ONNX_FLOAT, tensor->dims, (size_t)tensor->n_dims, factor,
+                     tensor->n * sizeof *factor);
+        free(factor);
     }
     put_node(ex, "/dp/flows.0/Mul", "Mul", NAMES(difference, logs), NULL, 0);
 }
@@ -345,9 +363,13 @@ static void put_decoder(struct exporter *ex, const char *speaker) {
     for (int i = 0; i < s->n_stages; i++) {
         char module[NAME_SIZE];
         print_name(module, "dec.ups.%d", i);
-        put_conv(ex, module, (struct conv_shape){
-            .transpose = true, .kernel = s->up_kernels[i], .stride = s->rates[i], .dilation = 1,
-            .group = 1, .pad = (s->up_kernels[i] - s->rates[i]) / 2});
+        put_conv(ex, module,
+                 (struct conv_shape){.transpose = true,
+                                     .kernel = s->up_kernels[i],
+                                     .stride = s->rates[i],
+                                     .dilation = 1,
+                                     .group = 1,
+                                     .pad = (s->up_kernels[i] - s->rates[i]) / 2});
         for (int k = 0; k < s->n_kernels; k++) {
             put_resblock(ex, i, k);
         }
@@ -394,7 +416,8 @@ uint16_t voice_to_half(float value) {
         }
         mantissa = (magnitude & 0x7fffff) | 0x800000;
     }
-    uint32_t half = mantissa >> shift, rest = mantissa & ((1u << shift) - 1), tie = 1u << (shift - 1);
+    uint32_t half = mantissa >> shift, rest = mantissa & ((1u << shift) - 1),
+             tie = 1u << (shift - 1);
     half += rest > tie || (rest == tie && (half & 1));
     return (uint16_t)(sign | half);
 }
@@ -430,7 +453,8 @@ static void put_initializer(const struct exporter *ex, const struct voice_tensor
         }
     }
     struct onnx_tensor_spec spec = {.name = tensor->written_as ? tensor->written_as : name,
-                                    .data_type = ONNX_FLOAT, .dims = tensor->dims,
+                                    .data_type = ONNX_FLOAT,
+                                    .dims = tensor->dims,
                                     .n_dims = (size_t)tensor->n_dims};
     put_data(ex, &spec, data, tensor->n, half);
     onnx_write_tensor(ex->out, ONNX_GRAPH_INITIALIZER, &spec);
@@ -441,8 +465,8 @@ static void put_initializer(const struct exporter *ex, const struct voice_tensor
 static void put_initializers(const struct exporter *ex) {
     for (size_t i = 0; i < ex->voice->n_tensors; i++) {
         const struct voice_tensor *tensor = &ex->voice->tensors[i];
-        bool is_node = ex->options.logs == VOICE_LOGS_CONSTANT &&
-                       strcmp(tensor->name, "dp.flows.0.logs") == 0;
+        bool is_node =
+            ex->options.logs == VOICE_LOGS_CONSTANT && strcmp(tensor->name, "dp.flows.0.logs") == 0;
         if (!tensor->dropped && !is_node) {
             put_initializer(ex, tensor, ex->names[i]);
         }
@@ -450,7 +474,8 @@ static void put_initializers(const struct exporter *ex) {
 }
 
 static void put_inputs(const struct exporter *ex) {
-    static const int64_t ids[] = {-1, -1}, lengths[] = {-1}, scales[] = {3}, audio[] = {-1, 1, 1, -1};
+    static const int64_t ids[] = {-1, -1}, lengths[] = {-1}, scales[] = {3},
+                         audio[] = {-1, 1, 1, -1};
     onnx_write_value_info(ex->out, ONNX_GRAPH_INPUT, "input", ONNX_INT64, ids, 2);
     onnx_write_value_info(ex->out, ONNX_GRAPH_INPUT, "input_lengths", ONNX_INT64, lengths, 1);
     onnx_write_value_info(ex->out, ONNX_GRAPH_INPUT, "scales", ONNX_FLOAT, scales, 1);
@@ -473,8 +498,10 @@ void voice_write_onnx(const struct voice *voice, const struct voice_export *opti
     put_nodes(&ex);
     char last[NAME_SIZE];
     memcpy(last, ex.last, sizeof last);
-    onnx_write_node(out, &(struct onnx_node_spec){.name = "/Identity", .op_type = "Identity",
-                                                  .inputs = NAMES(last), .outputs = NAMES("output")});
+    onnx_write_node(out, &(struct onnx_node_spec){.name = "/Identity",
+                                                  .op_type = "Identity",
+                                                  .inputs = NAMES(last),
+                                                  .outputs = NAMES("output")});
     pb_string(out, ONNX_GRAPH_NAME, "torch_jit");
     put_initializers(&ex);
     put_inputs(&ex);

@@ -38,10 +38,12 @@ __attribute__((format(printf, 2, 3))) static void fail(struct loader *l, const c
     }
 }
 
+/* Either of its tensors tells of a module, so that binding names the other when it is missing. */
 static bool has(const struct loader *l, const char *module) {
-    char name[LEAF_SIZE];
-    snprintf(name, sizeof name, "%s.weight", module);
-    return ut_piper_map_find(&l->map, name) != NULL;
+    char weight[LEAF_SIZE], bias[LEAF_SIZE];
+    snprintf(weight, sizeof weight, "%s.weight", module);
+    snprintf(bias, sizeof bias, "%s.bias", module);
+    return ut_piper_map_find(&l->map, weight) || ut_piper_map_find(&l->map, bias);
 }
 
 /* The tensor `name` with n_dims dimensions; a wanted size of 0 allows any within MAX_CHANNELS. NULL
@@ -111,12 +113,34 @@ static void release(struct loader *l, const struct ut_tensor *tensor) {
     }
 }
 
+/* What the file says of a convolution that keeps the length, held against its place in the model:
+ * odd kernel as in the weight, stride 1, "same" padding (`pad_node`: or a Pad node in front that
+ * does it), `group` groups. NULL after an error. */
+static const struct ut_piper_geometry *bind_geometry(struct loader *l, const char *module, int taps,
+                                                     int group, bool pad_node) {
+    const struct ut_piper_geometry *g = ut_piper_map_geometry(&l->map, module);
+    bool must_be_stated = l->model->info.format == UT_FORMAT_ONNX ||
+                          strncmp(module, "dec.resblocks.", strlen("dec.resblocks.")) == 0;
+    int same = g->dilation * (taps - 1) / 2;
+    bool pads = g->pad < 0 || g->pad == same || (pad_node && g->pad == 0 && g->dilation == 1);
+    if (must_be_stated && !g->module[0]) {
+        fail(l, "convolution %s: its node, or its entry in model.res_dil, is missing", module);
+    } else if (taps % 2 == 0 || same > 1024 || g->stride != 1 || !pads ||
+               (g->kernel >= 0 && g->kernel != taps) || (g->group >= 0 && g->group != group)) {
+        fail(l,
+             "convolution %s (%d taps; kernel %d, dilation %d, stride %d, pad %d, %d groups) does "
+             "not fit its place in a Piper voice",
+             module, taps, g->kernel, g->dilation, g->stride, g->pad, g->group);
+    }
+    return l->status ? NULL : g;
+}
+
 /* A 1x1 convolution. */
 static void load_linear(struct loader *l, struct ut_layer *out, int n_out, int n_in,
                         const char *module) {
     const struct ut_tensor *weight = bind_weight(l, module, n_out, n_in, 1);
     const struct ut_tensor *bias = bind_vector(l, module, "bias", n_out);
-    if (bias) {
+    if (bias && bind_geometry(l, module, 1, 1, false)) {
         struct ut_layer_source source = ut_layer_source_conv(weight, bias);
         pack(l, &source, out);
         release(l, weight);
@@ -128,7 +152,7 @@ static void load_linear_split(struct loader *l, struct ut_layer *first, struct u
                               int n_out, int n_in, const char *module) {
     const struct ut_tensor *weight = bind_weight(l, module, 2 * n_out, n_in, 1);
     const struct ut_tensor *bias = bind_vector(l, module, "bias", 2 * n_out);
-    if (bias) {
+    if (bias && bind_geometry(l, module, 1, 1, false)) {
         struct ut_layer_source source = ut_layer_source_conv(weight, bias);
         source.n_out = n_out;
         pack(l, &source, first);
@@ -139,29 +163,26 @@ static void load_linear_split(struct loader *l, struct ut_layer *first, struct u
     }
 }
 
-/* A convolution with "same" padding; odd kernels only, as everywhere in Piper. Pad 0 in the file
- * means a separate Pad node in front (the feed-forward of the encoder). */
-static void load_conv(struct loader *l, struct piper_conv *out, int n_out, int n_in,
-                      const char *module) {
+static void load_padded(struct loader *l, struct piper_conv *out, int n_out, int n_in,
+                        const char *module, bool pad_node) {
     const struct ut_tensor *weight = bind_weight(l, module, n_out, n_in, 0);
     const struct ut_tensor *bias = bind_vector(l, module, "bias", n_out);
-    if (!bias) {
-        return;
+    int taps = bias ? (int)weight->dims[2] : 0;
+    const struct ut_piper_geometry *geometry =
+        bias ? bind_geometry(l, module, taps, 1, pad_node) : NULL;
+    if (geometry) {
+        struct ut_layer_source source = ut_layer_source_conv(weight, bias);
+        out->dilation = geometry->dilation;
+        out->pad = geometry->dilation * (taps - 1) / 2;
+        pack(l, &source, &out->layer);
+        release(l, weight);
     }
-    const struct ut_piper_geometry *geometry = ut_piper_map_geometry(&l->map, module);
-    int taps = (int)weight->dims[2];
-    out->dilation = geometry->dilation;
-    out->pad = geometry->dilation * (taps - 1) / 2;
-    if (taps % 2 == 0 || geometry->stride != 1 || out->pad > 1024 ||
-        (geometry->pad > 0 && geometry->pad != out->pad)) {
-        fail(l,
-             "convolution %s (kernel %d, dilation %d, stride %d, pad %d) does not keep the length",
-             module, taps, geometry->dilation, geometry->stride, geometry->pad);
-        return;
-    }
-    struct ut_layer_source source = ut_layer_source_conv(weight, bias);
-    pack(l, &source, &out->layer);
-    release(l, weight);
+}
+
+/* A convolution with "same" padding; odd kernels only, as everywhere in Piper. */
+static void load_conv(struct loader *l, struct piper_conv *out, int n_out, int n_in,
+                      const char *module) {
+    load_padded(l, out, n_out, n_in, module, false);
 }
 
 static void *new_part(struct loader *l, size_t count, size_t size) {
@@ -242,9 +263,9 @@ static void load_encoder_layer(struct loader *l, int i) {
     name_of(name, "enc_p.encoder.ffn_layers.%d.conv_1", i);
     const struct ut_tensor *ffn = bind_weight(l, name, 0, hidden, 0);
     int filter = ffn ? (int)ffn->dims[0] : 0;
-    load_conv(l, &layer->ffn_1, filter, hidden, name);
-    load_conv(l, &layer->ffn_2, hidden, filter,
-              name_of(name, "enc_p.encoder.ffn_layers.%d.conv_2", i));
+    load_padded(l, &layer->ffn_1, filter, hidden, name, true);
+    name_of(name, "enc_p.encoder.ffn_layers.%d.conv_2", i);
+    load_padded(l, &layer->ffn_2, hidden, filter, name, true);
     load_norm(l, &layer->norm_2, hidden, name_of(name, "enc_p.encoder.norm_layers_2.%d", i));
 }
 
@@ -322,19 +343,14 @@ static void load_dds_layer(struct loader *l, struct piper_dds *out, int i, int n
     if (!b) {
         return;
     }
-    const struct ut_piper_geometry *geometry = ut_piper_map_geometry(&l->map, name);
     out->n_taps = (int)sep->dims[2];
-    out->layers[i].dilation = geometry->dilation;
+    const struct ut_piper_geometry *geometry = bind_geometry(l, name, out->n_taps, n_ch, false);
     out->layers[i].sep_b = b;
     out->layers[i].sep_w = new_part(l, (size_t)(out->n_taps * n_ch), sizeof(float));
     if (!out->layers[i].sep_w) {
         return;
     }
-    if (out->n_taps % 2 == 0 || geometry->dilation > 256) {
-        fail(l, "convolution %s has kernel %d and dilation %d: not a Piper voice", name,
-             out->n_taps, geometry->dilation);
-        return;
-    }
+    out->layers[i].dilation = geometry->dilation;
     for (int c = 0; c < n_ch; c++) {
         for (int k = 0; k < out->n_taps; k++) {
             out->layers[i].sep_w[k * n_ch + c] = w[c * out->n_taps + k];
@@ -427,7 +443,7 @@ static void load_coupling(struct loader *l, struct piper_coupling *out, int inde
     const struct ut_tensor *weight =
         bind_weight(l, name_of(name, "flow.flows.%d.post", index), half, hidden, 1);
     const struct ut_tensor *bias = bind_vector(l, name, "bias", half);
-    if (bias) {
+    if (bias && bind_geometry(l, name, 1, 1, false)) {
         struct ut_layer_source post = ut_layer_source_conv(weight, bias);
         post.negate = true;
         pack(l, &post, &out->post);
@@ -509,12 +525,15 @@ static void load_upsample(struct loader *l, struct piper_upsample *up, int n_in,
     const struct ut_piper_geometry *geometry = ut_piper_map_geometry(&l->map, name);
     int kernel = (int)weight->dims[2], excess = kernel - geometry->stride, pad = excess / 2;
     up->rate = geometry->stride;
-    if (up->rate > PIPER_MAX_RATE || excess < 0 || excess % 2 ||
-        (geometry->pad >= 0 && geometry->pad != pad) || geometry->dilation != 1) {
-        fail(
-            l,
-            "transposed convolution %s (kernel %d, stride %d, pad %d) does not multiply the length",
-            name, kernel, geometry->stride, geometry->pad);
+    bool stated = geometry->module[0] && (geometry->pad < 0 || geometry->pad == pad) &&
+                  (geometry->kernel < 0 || geometry->kernel == kernel) &&
+                  (geometry->group < 0 || geometry->group == 1) && geometry->dilation == 1;
+    if (!stated || up->rate > PIPER_MAX_RATE || excess < 0 || excess % 2) {
+        fail(l,
+             "transposed convolution %s (%d taps; kernel %d, stride %d, pad %d, dilation %d, %d "
+             "groups) does not multiply the length",
+             name, kernel, geometry->kernel, geometry->stride, geometry->pad, geometry->dilation,
+             geometry->group);
         return;
     }
     load_phases(l, up, weight, bias, pad);
@@ -593,9 +612,7 @@ static void load_conv_post(struct loader *l, struct piper_decoder *decoder) {
     }
     decoder->post_taps = (int)weight->dims[2];
     decoder->conv_post = new_part(l, (size_t)(decoder->post_taps * n_ch), sizeof(float));
-    if (decoder->post_taps % 2 == 0) {
-        fail(l, "convolution dec.conv_post has an even kernel");
-    }
+    bind_geometry(l, "dec.conv_post", decoder->post_taps, 1, false);
     for (int c = 0; l->status == UTTER_OK && c < n_ch; c++) {
         for (int k = 0; k < decoder->post_taps; k++) {
             decoder->conv_post[k * n_ch + c] = w[c * decoder->post_taps + k];
@@ -631,6 +648,16 @@ static void check_against_config(struct loader *l) {
     }
 }
 
+/* Layers are counted by their names, so that a missing one would end the count early: what is left
+ * over tells. */
+static void check_all_used(struct loader *l) {
+    const char *name = l->status ? NULL : ut_piper_map_unused(&l->map);
+    if (name) {
+        fail(l, "tensor %s has no place among the layers that were found: one before it is missing",
+             name);
+    }
+}
+
 static utter_status load_tensors(struct loader *l, const char *json, size_t n_json) {
     struct ut_piper *model = l->model;
     struct ut_arena names;
@@ -650,6 +677,7 @@ static utter_status load_tensors(struct loader *l, const char *json, size_t n_js
         load_flow(l);
         load_decoder(l);
         check_against_config(l);
+        check_all_used(l);
         model->info.n_parameters = ut_piper_map_n_used(&l->map);
     }
     if (l->status == UTTER_OK) {

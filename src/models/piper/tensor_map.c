@@ -46,10 +46,29 @@ uint64_t ut_piper_map_n_used(const struct ut_piper_map *map) {
     return n;
 }
 
+/* What only training needs: the forward direction of the duration predictor. */
+static bool is_training_only(const char *name) {
+    return strncmp(name, "dp.post_", strlen("dp.post_")) == 0 ||
+           strncmp(name, "dp.flows.1.", strlen("dp.flows.1.")) == 0;
+}
+
+const char *ut_piper_map_unused(const struct ut_piper_map *map) {
+    static const char *const modules[] = {"enc_p.", "dp.", "flow.", "dec.", "emb_g."};
+    for (size_t i = 0; i < map->n_named; i++) {
+        const char *name = map->named[i].name;
+        for (size_t m = 0; !map->named[i].used && m < UT_COUNT(modules); m++) {
+            if (strncmp(name, modules[m], strlen(modules[m])) == 0 && !is_training_only(name)) {
+                return name;
+            }
+        }
+    }
+    return NULL;
+}
+
 const struct ut_piper_geometry *ut_piper_map_geometry(const struct ut_piper_map *map,
                                                       const char *module) {
-    static const struct ut_piper_geometry plain = {"", 1, 1, -1};
-    struct ut_piper_geometry key = {module, 0, 0, 0};
+    static const struct ut_piper_geometry plain = {"", 1, 1, -1, -1, -1};
+    struct ut_piper_geometry key = {.module = module};
     const struct ut_piper_geometry *hit =
         map->n_geometry
             ? bsearch(&key, map->geometry, map->n_geometry, sizeof key, compare_geometry)
@@ -127,14 +146,28 @@ static void add(struct ut_piper_map *map, const char *name, const struct ut_tens
     }
 }
 
-/* First value of an INTS attribute, `otherwise` when absent or absurd. */
-static int first_int(const struct ut_onnx_node *node, const char *name, int otherwise) {
+/* The one value that an attribute repeats, `otherwise` when it is absent; false when the values
+ * differ or are absurd. */
+static bool read_attribute(const struct ut_onnx_node *node, const char *name, int least,
+                           int otherwise, int *out) {
     const struct ut_onnx_attribute *attribute = ut_onnx_attribute(node, name);
-    if (!attribute || attribute->n_ints == 0) {
-        return otherwise;
+    *out = otherwise;
+    for (size_t i = 0; attribute && i < attribute->n_ints; i++) {
+        int64_t value = attribute->ints[i];
+        if (value != attribute->ints[0] || value < least || value > MAX_ATTRIBUTE) {
+            return false;
+        }
+        *out = (int)value;
     }
-    int64_t value = attribute->ints[0];
-    return value >= 0 && value <= MAX_ATTRIBUTE ? (int)value : -1;
+    return true;
+}
+
+static bool read_geometry(const struct ut_onnx_node *node, struct ut_piper_geometry *out) {
+    return read_attribute(node, "strides", 1, 1, &out->stride) &&
+           read_attribute(node, "dilations", 1, 1, &out->dilation) &&
+           read_attribute(node, "pads", 0, 0, &out->pad) &&
+           read_attribute(node, "kernel_shape", 1, -1, &out->kernel) &&
+           read_attribute(node, "group", 1, 1, &out->group);
 }
 
 static utter_status add_convolution(struct ut_piper_map *map, const struct constants *constants,
@@ -150,16 +183,21 @@ static utter_status add_convolution(struct ut_piper_map *map, const struct const
     if (!weight || !bias) {
         return ut_fail_memory(err, n);
     }
-    add(map, weight, find_value(constants, node->inputs[1]));
-    if (node->n_inputs > 2) {
-        add(map, bias, find_value(constants, node->inputs[2]));
+    for (size_t i = 1; i < UT_MIN(node->n_inputs, 3); i++) {
+        const struct ut_tensor *tensor = find_value(constants, node->inputs[i]);
+        if (!tensor) {
+            return ut_fail(err, UTTER_ERROR_FORMAT,
+                           "convolution %s reads tensor %s, which is not in the file", module,
+                           node->inputs[i]);
+        }
+        add(map, i == 1 ? weight : bias, tensor);
     }
-    struct ut_piper_geometry geometry = {module, first_int(node, "strides", 1),
-                                         first_int(node, "dilations", 1),
-                                         first_int(node, "pads", 0)};
-    if (geometry.stride < 1 || geometry.dilation < 1 || geometry.pad < 0) {
+    struct ut_piper_geometry geometry = {.module = module};
+    if (!read_geometry(node, &geometry)) {
         return ut_fail(err, UTTER_ERROR_FORMAT,
-                       "node %s has strides, dilations or pads out of range", node->name);
+                       "convolution %s: strides, dilations, pads, kernel_shape or group is out of "
+                       "range",
+                       module);
     }
     map->geometry[map->n_geometry++] = geometry;
     return UTTER_OK;
@@ -239,7 +277,8 @@ static bool add_house_geometry(struct ut_piper_map *map, const char *format, int
     int n = snprintf(text, sizeof text, format, a, b);
     char *module = join(map->arena, text, (size_t)n, "");
     if (module) {
-        map->geometry[map->n_geometry++] = (struct ut_piper_geometry){module, stride, dilation, -1};
+        map->geometry[map->n_geometry++] =
+            (struct ut_piper_geometry){module, stride, dilation, -1, -1, -1};
     }
     return module != NULL;
 }
@@ -315,6 +354,21 @@ static utter_status finish(struct ut_piper_map *map, const struct ut_weights *we
     return UTTER_OK;
 }
 
+/* voice.json may not speak of layers that the model file does not have. */
+static utter_status check_house_geometry(const struct ut_piper_map *map, utter_error *err) {
+    for (size_t i = 0; i < map->n_geometry; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "%s.weight", map->geometry[i].module);
+        if (!ut_piper_map_find(map, name)) {
+            return ut_fail(err, UTTER_ERROR_FORMAT,
+                           "voice.json: model.up_rates or model.res_dil describes %s, which is not "
+                           "in the model file",
+                           map->geometry[i].module);
+        }
+    }
+    return UTTER_OK;
+}
+
 utter_status ut_piper_map_build(struct ut_arena *arena, const struct ut_weights *weights,
                                 const struct ut_json *json, struct ut_piper_map *out,
                                 utter_error *err) {
@@ -326,6 +380,7 @@ utter_status ut_piper_map_build(struct ut_arena *arena, const struct ut_weights 
     }
     if (status == UTTER_OK && !ut_weights_onnx(weights)) {
         out->multi_speaker = ut_piper_map_find(out, "emb_g.weight") != NULL;
+        status = check_house_geometry(out, err);
     }
     return status;
 }

@@ -9,7 +9,8 @@
 
 struct ut_piper_geometry {
     const char *module;
-    int stride, dilation, pad; /* pad -1: not stated */
+    int stride, dilation;
+    int pad, kernel, group; /* -1: not stated */
 };
 
 struct ut_piper_named {
@@ -39,9 +40,11 @@ UTTER_CHECKED utter_status ut_piper_map_build(struct ut_arena *arena, const stru
 const struct ut_tensor *ut_piper_map_find(const struct ut_piper_map *map, const char *name);
 /* The same, marking the tensor as part of the model. */
 const struct ut_tensor *ut_piper_map_use(struct ut_piper_map *map, const char *name);
+/* The first tensor of the modules that speak which was not used; NULL: none. */
+const char *ut_piper_map_unused(const struct ut_piper_map *map);
 /* Elements of all tensors that were used. */
 uint64_t ut_piper_map_n_used(const struct ut_piper_map *map);
-/* Never NULL: stride 1, dilation 1, pad -1 when the file says nothing. */
+/* Never NULL: module "", stride and dilation 1, the rest -1 when the file says nothing. */
 const struct ut_piper_geometry *ut_piper_map_geometry(const struct ut_piper_map *map, const char *module);
 
 #endif

@@ -1,0 +1,156 @@
+/* Golden traces: every stage of the three tiny voices against tensors recorded from the official
+ * implementation, at every processor level that this machine has; then that threads and the
+ * recorded outputs in the golden file change no bit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/checked.h"
+#include "support/golden.h"
+#include "support/speak.h"
+
+struct fixture {
+    const char *model, *golden, *tolerances;
+};
+
+static const struct fixture fixtures[] = {
+    {"piper/tiny.onnx", "piper/golden_tiny.safetensors", "piper/tolerances.json"},
+    {"piper/tiny_multi.onnx", "piper/golden_tiny_multi.safetensors", "piper/tolerances.json"},
+    {"house/tiny", "house/golden_tiny.safetensors", "house/tolerances.json"},
+};
+
+static struct ut_mem mem;
+static char folder[256];
+
+static int setup(void **state) {
+    const char *base = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/utter-trace-XXXXXX", base ? base : "/tmp");
+    ut_mem_init(&mem, NULL);
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    return rmdir(folder);
+}
+
+struct path {
+    char text[1024];
+};
+
+static struct path data_path(const char *name) {
+    struct path path;
+    snprintf(path.text, sizeof path.text, "%s/%s", getenv("UT_TEST_DATA"), name);
+    return path;
+}
+
+static struct path out_path(const char *name) {
+    struct path path;
+    snprintf(path.text, sizeof path.text, "%s/%s", folder, name);
+    return path;
+}
+
+static void count_stage(void *user, const utter_trace_stage *stage) {
+    int *n = user;
+    *n += stage->compared;
+}
+
+/* Runs all cases; returns how many stages the model compared with the golden file itself. */
+static int trace(const struct fixture *fixture, const char *golden, enum ut_cpu_level level,
+                 int n_threads, const char *out) {
+    static const struct ut_log silent = {0};
+    struct ut_compute compute;
+    struct ut_piper *model;
+    utter_error err = {0};
+    int n_compared = 0;
+    assert_int_equal(speak_compute_open(&mem, level, n_threads, &compute, &err), UTTER_OK);
+    if (ut_piper_open(&mem, &compute, data_path(fixture->model).text, &silent, &model, &err) !=
+        UTTER_OK) {
+        fail_msg("%s: %s", fixture->model, err.message);
+    }
+    if (ut_piper_trace(model, golden, NULL, out, count_stage, &n_compared, &err) != UTTER_OK) {
+        fail_msg("%s at %s: %s", golden, ut_cpu_level_name(level), err.message);
+    }
+    ut_piper_close(model);
+    speak_compute_close(&compute);
+    return n_compared;
+}
+
+static void golden_stages(void **state) {
+    for (int level = 0; level < UT_CPU_N_LEVELS; level++) {
+        for (size_t i = 0; ut_cpu_level_supported(level) && i < UT_COUNT(fixtures); i++) {
+            const struct fixture *fixture = &fixtures[i];
+            struct path golden = data_path(fixture->golden), out = out_path("trace");
+            struct golden_report report;
+            int n_compared = trace(fixture, golden.text, level, 1 + level % 2, out.text);
+            if (!golden_compare(&mem, golden.text, out.text, data_path(fixture->tolerances).text,
+                                &report)) {
+                fail_msg("%s at %s: %d of %d stages failed:\n%s", fixture->golden,
+                         ut_cpu_level_name(level), report.n_failed,
+                         report.n_failed + report.n_passed, (char *)report.failures.data);
+            }
+            assert_int_equal(n_compared, report.n_passed);
+            byte_buffer_free(&report.failures);
+            unlink(out.text);
+        }
+    }
+}
+
+static void assert_same_file(const char *a, const char *b) {
+    struct byte_buffer x = {0}, y = {0};
+    byte_buffer_read_file(&x, a);
+    byte_buffer_read_file(&y, b);
+    assert_int_equal(x.n, y.n);
+    assert_memory_equal(x.data, y.data, x.n);
+    byte_buffer_free(&x);
+    byte_buffer_free(&y);
+}
+
+static void threads_change_no_bit(void **state) {
+    for (int level = 0; level < UT_CPU_N_LEVELS; level++) {
+        for (size_t i = 0; ut_cpu_level_supported(level) && i < UT_COUNT(fixtures); i++) {
+            struct path golden = data_path(fixtures[i].golden), one = out_path("one"),
+                        many = out_path("many");
+            trace(&fixtures[i], golden.text, level, 1, one.text);
+            for (int n_threads = 2; n_threads <= 4; n_threads++) {
+                trace(&fixtures[i], golden.text, level, n_threads, many.text);
+                assert_same_file(one.text, many.text);
+            }
+            unlink(one.text);
+            unlink(many.text);
+        }
+    }
+}
+
+/* A trace computes its outputs: it does not copy them from the golden file. */
+static void recorded_outputs_are_not_read(void **state) {
+    for (size_t i = 0; i < UT_COUNT(fixtures); i++) {
+        struct path golden = data_path(fixtures[i].golden), inputs = out_path("inputs");
+        struct path with = out_path("with"), without = out_path("without");
+        struct golden_report report;
+        if (!golden_strip(&mem, golden.text, data_path(fixtures[i].tolerances).text, inputs.text,
+                          &report)) {
+            fail_msg("%s", (char *)report.failures.data);
+        }
+        byte_buffer_free(&report.failures);
+        assert_true(trace(&fixtures[i], golden.text, ut_cpu_level_best(), 1, with.text) > 0);
+        assert_int_equal(trace(&fixtures[i], inputs.text, ut_cpu_level_best(), 1, without.text), 0);
+        assert_same_file(with.text, without.text);
+        unlink(inputs.text);
+        unlink(with.text);
+        unlink(without.text);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_stages),
+        cmocka_unit_test(threads_change_no_bit),
+        cmocka_unit_test(recorded_outputs_are_not_read),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -209,6 +209,9 @@ static utter_status convert_list(struct ut_onnx_reader *r, struct ut_pb_range ra
             status = convert_chunk(r, field.range, type, data, &used, out->n_bytes);
         }
     }
+    if (!status && !message.status && used != out->n_bytes) {
+        return fail_at(r, range.begin, "the data changed while it was read,");
+    }
     out->data = data;
     return status ? status : message.status;
 }

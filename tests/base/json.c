@@ -430,6 +430,48 @@ static void test_changed_text(void **state) {
     }
 }
 
+/* ---- A text that changes between the two scans: the one allocation lies between them ---------- */
+
+struct change {
+    char *text;
+    size_t at;
+    char to;
+};
+
+static void *changing_alloc(void *user, size_t n_bytes) {
+    struct change *change = user;
+    change->text[change->at] = change->to;
+    return aligned_alloc(64, (n_bytes + 63) & ~(size_t)63);
+}
+
+static void changing_free(void *user, void *block, size_t n_bytes) {
+    free(block);
+}
+
+/* Whatever byte becomes whatever else: the document is the same or there is an error. */
+static void test_changing_text(void **state) {
+    const char whole[] = "{\"a\\n\":[1,-2.5e1,null,true],\"b\":{\"k\":\"v\"},\"c\":[],\"d\":0,\"e\":0,\"f\":0,"
+                         "\"g\":0,\"h\":0,\"i\":0,\"j\":0,\"k\":0,\"l\":0,\"m\":0,\"n\":0,\"o\":0,\"p\":0}";
+    static const char replacements[] = "\"[]{},:0-e\\x \x80";
+    char *text = malloc(sizeof whole - 1);
+    assert_non_null(text);
+    size_t n_refused = 0;
+    for (size_t at = 0; at < sizeof whole - 1; at++) {
+        for (size_t i = 0; i < sizeof replacements; i++) { /* the NUL, too */
+            struct change change = {text, at, replacements[i]};
+            utter_allocator allocator = {changing_alloc, changing_free, &change};
+            struct ut_json *doc;
+            memcpy(text, whole, sizeof whole - 1);
+            ut_mem_init(&mem, &allocator);
+            n_refused += ut_json_parse(&mem, text, sizeof whole - 1, &doc, NULL) != UTTER_OK;
+            ut_json_free(doc);
+            assert_int_equal(atomic_load(&mem.bytes[UT_MEM_OTHER]), 0);
+        }
+    }
+    assert_true(n_refused > 1000);
+    free(text);
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_accepts, setup, teardown),
@@ -446,6 +488,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_allocation_failure, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_large, setup, teardown),
         cmocka_unit_test_setup_teardown(test_changed_text, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_changing_text, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

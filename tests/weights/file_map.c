@@ -3,14 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -280,7 +283,7 @@ static void on_foreign_sigbus(int number, siginfo_t *info, void *context) {
     siglongjmp(after_fault, 1);
 }
 
-/* Runs first, before any mapping installs the handler: a fault outside our mappings must reach the
+/* The first in this process that maps, and so installs the handler: a fault outside our mappings must reach the
  * program's own handler, one inside must not. */
 static void test_foreign_fault(void **state) {
     struct sigaction action = {.sa_sigaction = on_foreign_sigbus, .sa_flags = SA_SIGINFO};
@@ -309,8 +312,106 @@ static void test_foreign_fault(void **state) {
     ut_file_map_close(&map);
 }
 
+/* ---- Actions that were there before, each in a process of its own ----------------------------- */
+
+static void on_plain_sigbus(int number) {
+    siglongjmp(after_fault, 1);
+}
+
+/* Maps a file, so that the library takes the signal over from `action`, and sends or causes one that is
+ * not the library's. Returns only where the process survives that. */
+static void meet_foreign_sigbus(void (*action)(int), bool is_fault) {
+    struct ut_file_map map;
+    signal(SIGBUS, action);
+    if (ut_file_map_open(&mem, temp_path("file"), &map, NULL)) {
+        _exit(2);
+    }
+    int fd = open(temp_path("empty"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    volatile uint8_t *foreign = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    if (sigsetjmp(after_fault, 1) == 0) {
+        if (is_fault) {
+            _exit(foreign[0] + 3); /* nothing can be read there */
+        }
+        raise(SIGBUS);
+    }
+}
+
+static void test_previous_actions(void **state) {
+    static const struct {
+        void (*action)(int);
+        bool is_fault, dies;
+    } cases[] = {
+        {SIG_DFL, true, true}, {SIG_DFL, false, true}, {SIG_IGN, true, true}, {SIG_IGN, false, false},
+        {on_plain_sigbus, true, false}, {on_plain_sigbus, false, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+            meet_foreign_sigbus(cases[i].action, cases[i].is_fault);
+            _exit(0);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        bool died = WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS;
+        if (died != cases[i].dies || (!died && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))) {
+            fail_msg("case %zu: status 0x%X", i, (unsigned)status);
+        }
+    }
+}
+
+/* ---- Threads ---------------------------------------------------------------------------------- */
+
+static void *map_and_lose(void *argument) {
+    const char *name = argument;
+    for (int i = 0; i < 200; i++) {
+        struct ut_file_map map;
+        int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        if (fd < 0 || ftruncate(fd, 4 * PAGE) || ut_file_map_open(&mem, name, &map, NULL)) {
+            return "cannot be opened";
+        }
+        bool loses = i % 2;
+        if (loses && ftruncate(fd, PAGE)) {
+            return "cannot be cut";
+        }
+        close(fd);
+        uint8_t sum = 0;
+        for (int page = 0; page < 4; page++) {
+            sum |= ((volatile const uint8_t *)map.data)[page * PAGE];
+        }
+        bool intact = ut_file_map_intact(&map);
+        ut_file_map_close(&map);
+        if (sum != 0 || intact == loses) {
+            return "damage was not seen, or seen where there is none";
+        }
+    }
+    return NULL;
+}
+
+static void test_threads(void **state) {
+    enum { N_THREADS = 4 };
+    static char names[N_THREADS][4200];
+    pthread_t threads[N_THREADS];
+    restore_sigbus_handler();
+    for (int i = 0; i < N_THREADS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "thread%d", i);
+        snprintf(names[i], sizeof names[i], "%s", temp_path(name));
+        assert_int_equal(pthread_create(&threads[i], NULL, map_and_lose, names[i]), 0);
+    }
+    for (int i = 0; i < N_THREADS; i++) {
+        void *message;
+        assert_int_equal(pthread_join(threads[i], &message), 0);
+        if (message) {
+            fail_msg("%s: %s", names[i], (const char *)message);
+        }
+    }
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_previous_actions, setup, teardown), /* before any mapping */
         cmocka_unit_test_setup_teardown(test_foreign_fault, setup, teardown),
         cmocka_unit_test_setup_teardown(test_open, setup, teardown),
         cmocka_unit_test_setup_teardown(test_open_refusals, setup, teardown),
@@ -320,6 +421,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_table_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_open_beneath, setup, teardown),
         cmocka_unit_test_setup_teardown(test_open_beneath_walk, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -378,6 +378,61 @@ static void test_failing_allocations(void **state) {
     byte_buffer_free(&file);
 }
 
+/* A mapped file may change at any moment. Here it does when the table asks for memory, which is between
+ * the walks that count and those that fill: a byte of the file becomes another one. */
+struct unsteady {
+    uint8_t *file;
+    size_t n;
+    uint32_t random;
+};
+
+static void *changing_alloc(void *user, size_t n_bytes) {
+    struct unsteady *change = user;
+    change->random = change->random * 1664525u + 1013904223u;
+    change->file[change->random % change->n] = (uint8_t)(change->random >> 24);
+    return aligned_alloc(64, (n_bytes + 63) & ~(size_t)63);
+}
+
+static void changing_free(void *user, void *block, size_t n_bytes) {
+    free(block);
+}
+
+static void test_changing_file(void **state) {
+    enum { N_TENSORS = 3000, N_ROUNDS = 500 };
+    static const int64_t dims[] = {40};
+    int64_t values[40] = {0};
+    struct byte_buffer file = {0};
+    onnx_write_model_header(&file, 8, "pytorch", NULL);
+    size_t graph = pb_begin(&file, ONNX_MODEL_GRAPH);
+    for (int i = 0; i < N_TENSORS; i++) { /* each converted into its own 320 bytes: many blocks */
+        char name[16];
+        snprintf(name, sizeof name, "w%d", i);
+        onnx_write_tensor(&file, ONNX_GRAPH_INITIALIZER, &(struct onnx_tensor_spec){
+            .name = name, .data_type = ONNX_INT64, .dims = dims, .n_dims = 1, .int64_data = values,
+            .n_int64_data = 40});
+    }
+    pb_end(&file, graph);
+    onnx_write_opset(&file, NULL, 15);
+    uint8_t *copy = test_alloc(file.n);
+    size_t n_refused = 0;
+    for (uint32_t round = 0; round < N_ROUNDS; round++) {
+        struct unsteady change = {copy, file.n, round};
+        utter_allocator allocator = {changing_alloc, changing_free, &change};
+        struct ut_weights *weights;
+        memcpy(copy, file.data, file.n);
+        ut_mem_init(&mem, &allocator);
+        n_refused += ut_weights_parse(&mem, copy, file.n, &weights, NULL) != UTTER_OK;
+        if (weights) {
+            use_weights(weights);
+        }
+        ut_weights_close(weights);
+        assert_int_equal(atomic_load(&mem.bytes[UT_MEM_WEIGHTS]), 0);
+    }
+    assert_in_range(n_refused, 1, N_ROUNDS);
+    free(copy);
+    byte_buffer_free(&file);
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_whole_model, setup, teardown),
@@ -390,6 +445,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_memory_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_tensors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failing_allocations, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_changing_file, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
-/* The convolution of kernels.h on the vector primitives of one level. The including file has included
- * its vec_*.h and defined CONV_ROWS, the rows of the largest tile: CONV_ROWS x 2 accumulators, 2
- * weight vectors and one broadcast activation must fit the level's registers.
+/* The convolution of kernels.h on the vector primitives of one level. The including file has
+ * included its vec_*.h and defined CONV_ROWS, the rows of the largest tile: CONV_ROWS x 2
+ * accumulators, 2 weight vectors and one broadcast activation must fit the level's registers.
  *
  * A tile (rows x one panel) stays in registers over all taps and input channels. The weights of a
  * panel are streamed once for each tile, from the L1 or L2 cache; activations are broadcast from
@@ -18,8 +18,8 @@ enum weight_type { WEIGHT_F32, WEIGHT_F16, WEIGHT_BF16 };
 
 enum {
     PANEL = 2 * V_WIDTH,
-    /* Rows that go through all panels before the next ones: their inputs, 16 to 400 kB in the models
-     * at hand, then come from the L2 cache for every panel but the first. */
+    /* Rows that go through all panels before the next ones: their inputs, 16 to 400 kB in the
+     * models at hand, then come from the L2 cache for every panel but the first. */
     BLOCK_ROWS = 20 * CONV_ROWS
 };
 
@@ -40,8 +40,8 @@ ALWAYS_INLINE v_float load_weight(const void *w, size_t i, enum weight_type type
 /* One tap: acc[r] += x[r * row + c] * w[c] for c in 0..n_in - 1, where w starts at element i. */
 ALWAYS_INLINE void add_tap(v_float acc[CONV_ROWS][2], const float *x, ptrdiff_t row, const void *w,
                            size_t i, int n_in, const int n_rows, const enum weight_type type) {
-    /* A pointer for every third row, hidden from the optimizer, which would keep one for each row in
-     * memory (2 % on AVX-512). */
+    /* A pointer for every third row, hidden from the optimizer, which would keep one for each row
+     * in memory (2 % on AVX-512). */
     const float *base[(CONV_ROWS + 2) / 3];
 #pragma GCC unroll 16
     for (int b = 0; b * 3 < n_rows; b++) {
@@ -60,7 +60,7 @@ ALWAYS_INLINE void add_tap(v_float acc[CONV_ROWS][2], const float *x, ptrdiff_t 
     }
 }
 
-/* What follows the sums, for n channels from o on (all of the vector when n >= V_WIDTH) of row t. */
+/* What follows the sums: n channels (all of the vector when n >= V_WIDTH) from o on of row t. */
 ALWAYS_INLINE void store_vector(const struct ut_conv *op, v_float v, int t, int o, int n) {
     bool whole = n >= V_WIDTH;
     if (op->add) {
@@ -92,8 +92,8 @@ ALWAYS_INLINE void store_vector(const struct ut_conv *op, v_float v, int t, int 
 
 /* Not inlined: one copy serves all tiles and weight types, and its branches cost 1 to 3 % of the
  * smallest convolution (32 channels, 3 taps). */
-static __attribute__((noinline)) void store_tile(const struct ut_conv *op, const float *tile, int t0,
-                                                 int o, int n_rows) {
+static __attribute__((noinline)) void store_tile(const struct ut_conv *op, const float *tile,
+                                                 int t0, int o, int n_rows) {
     for (int r = 0; r < n_rows; r++, tile += PANEL) {
         store_vector(op, v_load(tile), t0 + r, o, op->n_out - o);
         if (op->n_out > o + V_WIDTH) {

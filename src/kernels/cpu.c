@@ -1,6 +1,6 @@
 /* Which processor levels this machine has: CPUID for the instructions, XGETBV for the registers the
- * operating system saves (Intel SDM volume 1, chapters 13.3, 14.3 and 15.2). Levels that this build does
- * not contain count as absent. */
+ * operating system saves (Intel SDM volume 1, chapters 13.3, 14.3 and 15.2). Levels that this build
+ * does not contain count as absent. */
 #include "kernels/cpu.h"
 
 #include <pthread.h>
@@ -40,7 +40,8 @@ static void detect_x86(void) {
     bool has_avx = c & bit_AVX, has_fma = c & bit_FMA, has_f16c = c & bit_F16C;
     uint64_t saved = read_xcr0();
     bool saves_ymm = (saved & 0x06) == 0x06, saves_zmm = (saved & 0xe6) == 0xe6;
-    if (!has_avx || !has_fma || !has_f16c || !saves_ymm || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+    if (!has_avx || !has_fma || !has_f16c || !saves_ymm ||
+        !__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
         return;
     }
     unsigned avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;

@@ -1,6 +1,6 @@
-/* Elementwise functions and operations on rows of kernels.h, on the vector primitives of one level (its
- * vec_*.h is included before). The elements behind the last whole vector go through the same code in
- * a padded one, so a value does not depend on where in a vector it falls. */
+/* Elementwise functions and operations on rows of kernels.h, on the vector primitives of one level
+ * (its vec_*.h is included before). The elements behind the last whole vector go through the same
+ * code in a padded one, so a value does not depend on where in a vector it falls. */
 #ifndef UT_KERNELS_ELEMENTWISE_TEMPLATE_H
 #define UT_KERNELS_ELEMENTWISE_TEMPLATE_H
 
@@ -156,16 +156,16 @@ static float dot(const float *x, const float *w, int n) {
     return v_sum(v_add(v_add(acc[0], acc[1]), v_add(acc[2], acc[3])));
 }
 
-static void dot_rows_f32(float *y, const float *x, ptrdiff_t x_row, const float *w, float bias, int n,
-                         int n_rows) {
+static void dot_rows_f32(float *y, const float *x, ptrdiff_t x_row, const float *w, float bias,
+                         int n, int n_rows) {
     for (int t = 0; t < n_rows; t++) {
         y[t] = bias + dot(x + t * x_row, w, n);
     }
 }
 
-/* x[c] + add[c] for up to a vector of channels. */
-ALWAYS_INLINE v_float load_sum(const float *x, const float *add, int c, int n_ch) {
-    v_float v = load_up_to(x + c, n_ch - c, 0);
+/* x[c] + add[c] for up to a vector of channels; `fill` behind the last one. */
+ALWAYS_INLINE v_float load_sum(const float *x, const float *add, int c, int n_ch, float fill) {
+    v_float v = load_up_to(x + c, n_ch - c, fill);
     return add ? v_add(v, load_up_to(add + c, n_ch - c, 0)) : v;
 }
 
@@ -173,37 +173,27 @@ static void layernorm_row(float *y, const float *x, const float *add, const floa
                           const float *beta, float eps, int n_ch) {
     v_float sum = v_set(0), squares = v_set(0);
     for (int c = 0; c < n_ch; c += V_WIDTH) {
-        sum = v_add(sum, load_sum(x, add, c, n_ch));
+        sum = v_add(sum, load_sum(x, add, c, n_ch, 0));
     }
-    v_float mean = v_set(v_sum(sum) / (float)n_ch);
-    int c = 0;
-    for (; c + V_WIDTH <= n_ch; c += V_WIDTH) {
-        v_float d = v_sub(load_sum(x, add, c, n_ch), mean);
+    float mean = v_sum(sum) / (float)n_ch;
+    for (int c = 0; c < n_ch; c += V_WIDTH) { /* filled with the mean, the padding adds nothing */
+        v_float d = v_sub(load_sum(x, add, c, n_ch, mean), v_set(mean));
         squares = v_fma(d, d, squares);
     }
-    float rest[V_WIDTH]; /* the padding of a partial vector differs from the mean: summed apart */
-    float rest_squares = 0;
-    if (c < n_ch) {
-        v_store(rest, v_sub(load_sum(x, add, c, n_ch), mean));
-        for (int i = 0; i < n_ch - c; i++) {
-            rest_squares += rest[i] * rest[i];
-        }
-    }
-    float variance = (v_sum(squares) + rest_squares) / (float)n_ch;
-    v_float inverse = v_set(1 / sqrtf(variance + eps));
-    for (c = 0; c < n_ch; c += V_WIDTH) {
-        v_float scaled = v_mul(v_sub(load_sum(x, add, c, n_ch), mean), inverse);
+    v_float inverse = v_set(1 / sqrtf(v_sum(squares) / (float)n_ch + eps));
+    for (int c = 0; c < n_ch; c += V_WIDTH) {
+        v_float scaled = v_mul(v_sub(load_sum(x, add, c, n_ch, 0), v_set(mean)), inverse);
         v_float g = load_up_to(gamma + c, n_ch - c, 0), b = load_up_to(beta + c, n_ch - c, 0);
         store_up_to(y + c, v_fma(scaled, g, b), n_ch - c);
     }
 }
 
 static void layernorm_f32(float *y, ptrdiff_t y_row, const float *x, ptrdiff_t x_row,
-                          const float *add, ptrdiff_t add_row, const float *gamma, const float *beta,
-                          float eps, int n_rows, int n_ch) {
+                          const float *add, ptrdiff_t add_row, const float *gamma,
+                          const float *beta, float eps, int n_rows, int n_ch) {
     for (int t = 0; t < n_rows; t++) {
-        layernorm_row(y + t * y_row, x + t * x_row, add ? add + t * add_row : NULL, gamma, beta, eps,
-                      n_ch);
+        layernorm_row(y + t * y_row, x + t * x_row, add ? add + t * add_row : NULL, gamma, beta,
+                      eps, n_ch);
     }
 }
 

@@ -1,5 +1,6 @@
-/* Widening of the 16-bit storage types to float: exact, subnormals included. A NaN stays one with its
- * payload; the f16 one comes out quiet, as from the processors' own instruction. No narrowing here. */
+/* Widening of the 16-bit storage types to float: exact, subnormals included. A NaN stays one with
+ * its payload; the f16 one comes out quiet, as from the processors' own instruction. No narrowing
+ * here. */
 #ifndef UT_KERNELS_HALF_FLOAT_H
 #define UT_KERNELS_HALF_FLOAT_H
 

@@ -1,5 +1,5 @@
-/* Fills the tables of kernels.h: scalar first, then each level over the one below, so that an entry a
- * level lacks is the next lower one's. */
+/* Fills the tables of kernels.h: scalar first, then each level over the one below, so that an entry
+ * a level lacks is the next lower one's. */
 #include "kernels/kernels.h"
 
 #include <pthread.h>

@@ -3,11 +3,11 @@
  * states beside each entry.
  *
  * Conventions: activations are channels-last, row = one time step, `*_row` strides are in floats.
- * Counts are >= 0 and may be odd. Outputs are written only inside n_rows x n_out. Inputs and outputs
- * may be at any 4-byte alignment unless said otherwise. Outputs may alias inputs only where said.
- * The value of an output element depends on its own row's inputs alone, never on how many rows one
- * call handles or where in a vector the element falls: so work may be split over threads at any row
- * or element and the bits stay the same.
+ * Counts are >= 0 and may be odd. Outputs are written only inside n_rows x n_out. Inputs and
+ * outputs may be at any 4-byte alignment unless said otherwise. Outputs may alias inputs only where
+ * said. The value of an output element depends on its own row's inputs alone, never on how many
+ * rows one call handles or where in a vector the element falls: so work may be split over threads
+ * at any row or element and the bits stay the same.
  */
 #ifndef UT_KERNELS_KERNELS_H
 #define UT_KERNELS_KERNELS_H
@@ -29,8 +29,8 @@ enum { UT_MAX_PANEL = 64 }; /* largest ut_kernels.panel of any level */
  *
  * The caller provides the zero rows of the padding. Weights are packed in panels of `panel` output
  * channels: w[ceil(n_out / panel)][n_taps][n_in][panel], the last panel filled with zeros, aligned
- * to 64 bytes; bias is padded with zeros to a multiple of `panel`. Sums run over (k, c) in order with
- * one accumulator for an element (fused multiply-add where the level has it). */
+ * to 64 bytes; bias is padded with zeros to a multiple of `panel`. Sums run over (k, c) in order
+ * with one accumulator for an element (fused multiply-add where the level has it). */
 struct ut_conv {
     const float *x;
     ptrdiff_t x_row; /* stride * row pitch */
@@ -43,15 +43,15 @@ struct ut_conv {
     const float *add2; /* NULL: none. May be y too; a residual and a running sum in one store */
     ptrdiff_t add2_row;
     float scale;
-    float *y;          /* NULL: not stored */
+    float *y; /* NULL: not stored */
     ptrdiff_t y_row;
-    float *y_act;      /* NULL: not stored */
+    float *y_act; /* NULL: not stored */
     ptrdiff_t y_act_row;
-    float slope;       /* 0: ReLU */
+    float slope; /* 0: ReLU */
     int n_rows, n_out;
 };
 
-/* Depthwise convolution: y[t][c] = bias[c] + sum_k x[t * x_row + k * x_tap + c] * w[k * n_ch + c]. */
+/* Depthwise: y[t][c] = bias[c] + sum_k x[t * x_row + k * x_tap + c] * w[k * n_ch + c]. */
 struct ut_depthwise {
     const float *x;
     ptrdiff_t x_row, x_tap;
@@ -63,17 +63,17 @@ struct ut_depthwise {
 
 /* Inverse rational-quadratic spline (neural spline flows, arXiv:1906.04032; unconstrained form with
  * linear tails), one scalar per row. params row: n_bins widths, n_bins heights, n_bins - 1
- * derivatives, all before softmax and softplus. */
+ * derivatives, all before softmax and softplus. Computed in double. */
 struct ut_spline {
-    const float *x;      /* element t at x[t * x_step] */
+    const float *x; /* element t at x[t * x_step] */
     ptrdiff_t x_step;
     const float *params; /* [n_rows][params_row], 3 * n_bins - 1 used */
     ptrdiff_t params_row;
-    float *y;            /* may be x */
+    float *y; /* may be x */
     ptrdiff_t y_step;
-    int n_rows, n_bins;  /* n_bins <= 16 */
-    float tail;          /* outside -tail..tail the identity */
-    float size_scale;    /* widths and heights are multiplied by this before the softmax */
+    int n_rows, n_bins; /* n_bins <= 16 */
+    float tail;         /* outside -tail..tail the identity */
+    float size_scale;   /* widths and heights are multiplied by this before the softmax */
 };
 
 struct ut_kernels {
@@ -86,16 +86,16 @@ struct ut_kernels {
     void (*depthwise_f32)(const struct ut_depthwise *op);
 
     /* y[t] = bias + sum_i x[t * x_row + i] * w[i]: a convolution to one channel whose taps lie next
-     * to each other in memory. Four interleaved partial sums are allowed; per row the order is fixed. */
-    void (*dot_rows_f32)(float *y, const float *x, ptrdiff_t x_row, const float *w, float bias, int n,
-                         int n_rows);
+     * to each other in memory. Interleaved partial sums are allowed; per row the order is fixed. */
+    void (*dot_rows_f32)(float *y, const float *x, ptrdiff_t x_row, const float *w, float bias,
+                         int n, int n_rows);
 
     /* y[t][c] = (v - mean) / sqrt(var + eps) * gamma[c] + beta[c], v = x + add (add may be NULL),
      * statistics over the n_ch channels of the row in f32 with the mean taken first. y may be x or
      * add. */
     void (*layernorm_f32)(float *y, ptrdiff_t y_row, const float *x, ptrdiff_t x_row,
-                          const float *add, ptrdiff_t add_row, const float *gamma, const float *beta,
-                          float eps, int n_rows, int n_ch);
+                          const float *add, ptrdiff_t add_row, const float *gamma,
+                          const float *beta, float eps, int n_rows, int n_ch);
 
     /* In place, each row its own softmax over n >= 1 values; finite inputs. */
     void (*softmax_f32)(float *x, ptrdiff_t row, int n_rows, int n);
@@ -106,7 +106,8 @@ struct ut_kernels {
 
     void (*spline_inverse_f32)(const struct ut_spline *op);
 
-    /* Elementwise; y may be x (and a or b). */
+    /* Elementwise; y may be x (and a, b or c). NaN gives NaN; gelu(-infinity) is NaN too, by its
+     * formula. */
     void (*leaky_relu_f32)(float *y, const float *x, float slope, size_t n);
     void (*gelu_f32)(float *y, const float *x, size_t n); /* exact form, with erf */
     void (*tanh_f32)(float *y, const float *x, size_t n);
@@ -114,7 +115,8 @@ struct ut_kernels {
     void (*exp_f32)(float *y, const float *x, size_t n);
     void (*add_f32)(float *y, const float *a, const float *b, size_t n);
     void (*sub_f32)(float *y, const float *a, const float *b, size_t n);
-    void (*mul_add_f32)(float *y, const float *a, float b, const float *c, size_t n); /* a * b + c */
+    void (*mul_add_f32)(float *y, const float *a, float b, const float *c,
+                        size_t n); /* a * b + c */
 
     /* Half-precision storage to f32, exact. */
     void (*f16_to_f32)(float *y, const uint16_t *x, size_t n);

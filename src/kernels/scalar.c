@@ -89,8 +89,8 @@ static void depthwise_f32(const struct ut_depthwise *op) {
     }
 }
 
-static void dot_rows_f32(float *y, const float *x, ptrdiff_t x_row, const float *w, float bias, int n,
-                         int n_rows) {
+static void dot_rows_f32(float *y, const float *x, ptrdiff_t x_row, const float *w, float bias,
+                         int n, int n_rows) {
     for (int t = 0; t < n_rows; t++) {
         float acc = bias;
         for (int i = 0; i < n; i++) {
@@ -101,8 +101,8 @@ static void dot_rows_f32(float *y, const float *x, ptrdiff_t x_row, const float 
 }
 
 static void layernorm_f32(float *y, ptrdiff_t y_row, const float *x, ptrdiff_t x_row,
-                          const float *add, ptrdiff_t add_row, const float *gamma, const float *beta,
-                          float eps, int n_rows, int n_ch) {
+                          const float *add, ptrdiff_t add_row, const float *gamma,
+                          const float *beta, float eps, int n_rows, int n_ch) {
     for (int t = 0; t < n_rows; t++, y += y_row, x += x_row, add = add ? add + add_row : NULL) {
         float sum = 0, sum_squares = 0;
         for (int c = 0; c < n_ch; c++) {

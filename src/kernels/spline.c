@@ -1,40 +1,40 @@
 /* Inverse rational-quadratic spline with linear tails: neural spline flows (Durkan et al., 2019,
- * arXiv:1906.04032, section 3.1 and appendix A.1) with the limits that VITS trains with. In f32 in the
- * order of the formulas, because the flows around it amplify differences. Scalar at every level: it
- * runs for one value per phoneme. */
+ * arXiv:1906.04032, section 3.1 and appendix A.1) with the limits that VITS trains with. In double,
+ * because steep bins lose half of a float's digits in the root, and because it costs nothing: it
+ * runs for one value per phoneme. For the same reason it is scalar at every level. */
 #include <math.h>
 
 #include "kernels/levels.h"
 
 enum { MAX_BINS = 16 };
 
-static const float min_bin_size = 1e-3f; /* share of a width or height that every bin gets */
-static const float min_derivative = 1e-3f;
+static const double min_bin_size = 1e-3; /* share of the width or height that every bin gets */
+static const double min_derivative = 1e-3;
 
 /* softmax of n sizes, each raised to the minimum, summed to knots from -tail to tail (n + 1). */
-static void make_knots(float *knots, const float *u, float size_scale, float tail, int n) {
-    float e[MAX_BINS], max = u[0] * size_scale, sum = 0;
+static void make_knots(double *knots, const float *u, double size_scale, double tail, int n) {
+    double e[MAX_BINS], max = u[0] * size_scale, sum = 0;
     for (int i = 1; i < n; i++) {
-        max = fmaxf(max, u[i] * size_scale);
+        max = fmax(max, u[i] * size_scale);
     }
     for (int i = 0; i < n; i++) {
-        e[i] = expf(u[i] * size_scale - max);
+        e[i] = exp(u[i] * size_scale - max);
         sum += e[i];
     }
-    float cumulative = 0;
+    double cumulative = 0;
     for (int i = 0; i < n; i++) {
         knots[i] = 2 * tail * cumulative - tail;
-        cumulative += min_bin_size + (1 - min_bin_size * (float)n) * (e[i] / sum);
+        cumulative += min_bin_size + (1 - min_bin_size * n) * (e[i] / sum);
     }
     knots[n] = tail; /* exact: the sum may miss 1 by a rounding */
 }
 
-static float softplus(float x) {
-    return fmaxf(x, 0) + log1pf(expf(-fabsf(x)));
+static double softplus(double x) {
+    return fmax(x, 0) + log1p(exp(-fabs(x)));
 }
 
 /* The bin whose heights hold y; NaN knots give bin 0. */
-static int find_bin(const float *heights, float y, int n_bins) {
+static int find_bin(const double *heights, double y, int n_bins) {
     int bin = 0;
     while (bin + 1 < n_bins && y >= heights[bin + 1]) {
         bin++;
@@ -43,17 +43,18 @@ static int find_bin(const float *heights, float y, int n_bins) {
 }
 
 /* Equations 6 to 8 of the paper. d0 and d1 are the derivatives at the two knots of the bin. */
-static float invert_bin(float y, float x0, float x1, float y0, float y1, float d0, float d1) {
-    float width = x1 - x0, height = y1 - y0, slope = height / width;
-    float curve = (y - y0) * (d0 + d1 - 2 * slope);
-    float a = curve + height * (slope - d0);
-    float b = height * d0 - curve;
-    float c = -slope * (y - y0);
-    float discriminant = b * b - 4 * a * c;
+static double invert_bin(double y, double x0, double x1, double y0, double y1, double d0,
+                         double d1) {
+    double width = x1 - x0, height = y1 - y0, slope = height / width;
+    double curve = (y - y0) * (d0 + d1 - 2 * slope);
+    double a = curve + height * (slope - d0);
+    double b = height * d0 - curve;
+    double c = -slope * (y - y0);
+    double discriminant = b * b - 4 * a * c;
     if (discriminant < 0) { /* by rounding only */
         discriminant = 0;
     }
-    float root = 2 * c / (-b - sqrtf(discriminant));
+    double root = 2 * c / (-b - sqrt(discriminant));
     return root * width + x0;
 }
 
@@ -62,15 +63,16 @@ static float invert(float y, const float *params, const struct ut_spline *op) {
     if (!(y >= -op->tail && y <= op->tail)) { /* NaN too */
         return y;
     }
-    float x_knots[MAX_BINS + 1], y_knots[MAX_BINS + 1];
+    double x_knots[MAX_BINS + 1], y_knots[MAX_BINS + 1];
     make_knots(x_knots, params, op->size_scale, op->tail, n);
     make_knots(y_knots, params + n, op->size_scale, op->tail, n);
     int bin = find_bin(y_knots, y, n);
     /* The outer derivatives are 1, so that the spline joins the identity. */
     const float *u = params + 2 * n;
-    float d0 = bin == 0 ? 1 : min_derivative + softplus(u[bin - 1]);
-    float d1 = bin == n - 1 ? 1 : min_derivative + softplus(u[bin]);
-    return invert_bin(y, x_knots[bin], x_knots[bin + 1], y_knots[bin], y_knots[bin + 1], d0, d1);
+    double d0 = bin == 0 ? 1 : min_derivative + softplus(u[bin - 1]);
+    double d1 = bin == n - 1 ? 1 : min_derivative + softplus(u[bin]);
+    return (float)invert_bin(y, x_knots[bin], x_knots[bin + 1], y_knots[bin], y_knots[bin + 1], d0,
+                             d1);
 }
 
 void ut_kernels_spline_inverse(const struct ut_spline *op) {

@@ -27,7 +27,8 @@ static inline v_float v_load(const float *p) {
 /* The elements behind the first n are `fill`. */
 static inline v_float v_load_n(const float *p, int n, float fill) {
     __m256i first = v_first(n);
-    return _mm256_blendv_ps(_mm256_set1_ps(fill), _mm256_maskload_ps(p, first), _mm256_castsi256_ps(first));
+    return _mm256_blendv_ps(_mm256_set1_ps(fill), _mm256_maskload_ps(p, first),
+                            _mm256_castsi256_ps(first));
 }
 
 static inline void v_store(float *p, v_float x) {
@@ -122,8 +123,8 @@ static inline v_float v_power(__m256i n) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
 }
 
-/* x * 2^n for integers n in -160..160, rounded once also where the result is subnormal: each half of
- * n is within a float's exponents, and with x near 1 the first product is exact. */
+/* x * 2^n for integers n in -160..160, rounded once also where the result is subnormal: each half
+ * of n is within a float's exponents, and with x near 1 the first product is exact. */
 static inline v_float v_scale_by_power(v_float x, v_float n) {
     __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
     return _mm256_mul_ps(_mm256_mul_ps(x, v_power(half)), v_power(_mm256_sub_epi32(whole, half)));

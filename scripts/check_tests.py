@@ -6,6 +6,13 @@ import sys
 from pathlib import Path
 
 TESTED_BY = {
+    "kernels/kernels.c": "tests/kernels/checkkernels.c",
+    "kernels/scalar.c": "tests/kernels/checkkernels.c",
+    "kernels/spline.c": "tests/kernels/checkkernels.c",
+    "kernels/x86/conv_avx2.c": "tests/kernels/checkkernels.c",
+    "kernels/x86/conv_avx512.c": "tests/kernels/checkkernels.c",
+    "kernels/x86/elementwise_avx2.c": "tests/kernels/checkkernels.c",
+    "kernels/x86/elementwise_avx512.c": "tests/kernels/checkkernels.c",
 }
 
 

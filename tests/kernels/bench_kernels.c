@@ -1,0 +1,271 @@
+/* checkkernels --bench: throughput of every entry, and of the convolutions as a share of the peak
+ * that a loop of multiply-adds in registers reaches. CPU time, best of several runs. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "checkkernels.h"
+#include "ut_config.h"
+
+static double cpu_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Seconds of the fastest call, over at least 0.1 s and 5 calls. */
+static double best_seconds(void (*call)(void *arg), void *arg) {
+    double best = 1e9, start = cpu_seconds(), now = start;
+    for (int i = 0; i < 5 || now - start < 0.1; i++) {
+        double before = cpu_seconds();
+        call(arg);
+        now = cpu_seconds();
+        best = now - before < best ? now - before : best;
+    }
+    return best;
+}
+
+#if UT_HAVE_X86
+struct peak {
+    double (*loop)(long n);
+    double n_mac;
+};
+
+static void call_peak(void *arg) {
+    struct peak *p = arg;
+    p->n_mac = p->loop(200000);
+}
+#endif
+
+/* Multiply-adds per second; 0 for a level without a loop of its own. */
+static double measure_peak(enum ut_cpu_level level) {
+#if UT_HAVE_X86
+    struct peak p = {.loop = level == UT_CPU_AVX512 ? peak_loop_avx512 : peak_loop_avx2};
+    if (level == UT_CPU_AVX512 || level == UT_CPU_AVX2) {
+        double seconds = best_seconds(call_peak, &p);
+        return p.n_mac / seconds;
+    }
+#endif
+    return 0;
+}
+
+struct conv_call {
+    void (*conv)(const struct ut_conv *op);
+    struct ut_conv op;
+};
+
+static void call_conv(void *arg) {
+    struct conv_call *call = arg;
+    call->conv(&call->op);
+}
+
+static void *zeros(size_t n_bytes) {
+    size_t rounded = (n_bytes + 127) / 64 * 64;
+    void *p = aligned_alloc(64, rounded);
+    if (!p) {
+        perror("aligned_alloc");
+        exit(2);
+    }
+    return memset(p, 0, rounded);
+}
+
+static float *random_floats(struct check *c, size_t n) {
+    float *p = zeros(n * sizeof *p);
+    fill_random(c, p, n);
+    return p;
+}
+
+static void bench_conv(const struct ut_kernels *k, const struct conv_shape *s, int entry,
+                       double peak) {
+    static const char *const names[] = {"f32", "f16", "bf16"};
+    void (*const convs[])(const struct ut_conv *op) = {k->conv_f32, k->conv_f16, k->conv_bf16};
+    struct check c = {.table = k};
+    int n_out = (s->n_out + k->panel - 1) / k->panel * k->panel;
+    size_t n_weights = (size_t)n_out * s->n_taps * s->n_in;
+    float *x = random_floats(&c, (size_t)(s->n_rows + s->n_taps * s->dilation) * s->n_in);
+    float *y = zeros((size_t)s->n_rows * s->y_stride * s->n_out * sizeof *y);
+    float *bias = random_floats(&c, (size_t)n_out);
+    void *w = entry == 0 ? random_floats(&c, n_weights) : zeros(n_weights * sizeof(uint16_t));
+    struct conv_call call = {
+        .conv = convs[entry],
+        .op = {.x = x,
+               .x_row = s->n_in,
+               .x_tap = (ptrdiff_t)s->dilation * s->n_in,
+               .n_taps = s->n_taps,
+               .n_in = s->n_in,
+               .w = w,
+               .bias = bias,
+               .add = y,
+               .scale = 0.5f,
+               .y = y,
+               .slope = 0.1f,
+               .add_row = (ptrdiff_t)s->y_stride * s->n_out,
+               .n_rows = s->n_rows,
+               .n_out = s->n_out},
+    };
+    call.op.y_row = call.op.add_row;
+    double n_mac = (double)s->n_rows * s->n_out * s->n_taps * s->n_in;
+    double rate = n_mac / best_seconds(call_conv, &call);
+    printf("%-7s conv_%-5s %-24s %6d rows %8.2f GMAC/s", ut_cpu_level_name(k->level), names[entry],
+           s->name, s->n_rows, rate * 1e-9);
+    if (peak > 0) {
+        printf(" %6.1f %%", 100 * rate / peak);
+    }
+    printf("\n");
+    free(x);
+    free(y);
+    free(bias);
+    free(w);
+}
+
+enum { N_VALUES = 4096, ROW = 64 }; /* 16 kB in, 16 kB out: within the L1 or L2 cache */
+
+struct simple_call {
+    const struct ut_kernels *k;
+    const char *name;
+    void (*run)(const struct simple_call *call);
+    float *a, *b, *y; /* N_VALUES each */
+};
+
+#define UNARY(entry)                                                                               \
+    static void run_##entry(const struct simple_call *s) {                                         \
+        s->k->entry##_f32(s->y, s->a, N_VALUES);                                                   \
+    }
+UNARY(gelu)
+UNARY(tanh)
+UNARY(sigmoid)
+UNARY(exp)
+
+static void run_leaky_relu(const struct simple_call *s) {
+    s->k->leaky_relu_f32(s->y, s->a, 0.1f, N_VALUES);
+}
+
+static void run_add(const struct simple_call *s) {
+    s->k->add_f32(s->y, s->a, s->b, N_VALUES);
+}
+
+static void run_sub(const struct simple_call *s) {
+    s->k->sub_f32(s->y, s->a, s->b, N_VALUES);
+}
+
+static void run_mul_add(const struct simple_call *s) {
+    s->k->mul_add_f32(s->y, s->a, 0.5f, s->b, N_VALUES);
+}
+
+static void run_f16_to_f32(const struct simple_call *s) {
+    s->k->f16_to_f32(s->y, (const uint16_t *)s->a, N_VALUES);
+}
+
+static void run_bf16_to_f32(const struct simple_call *s) {
+    s->k->bf16_to_f32(s->y, (const uint16_t *)s->a, N_VALUES);
+}
+
+static void run_gate(const struct simple_call *s) {
+    s->k->gate_f32(s->y, ROW, s->a, ROW, s->b, ROW, N_VALUES / ROW, ROW);
+}
+
+static void run_softmax(const struct simple_call *s) {
+    s->k->softmax_f32(s->y, ROW, N_VALUES / ROW, ROW);
+}
+
+static void run_layernorm(const struct simple_call *s) {
+    s->k->layernorm_f32(s->y, ROW, s->a, ROW, s->b, ROW, s->a, s->b, 1e-5f, N_VALUES / ROW, ROW);
+}
+
+static void run_depthwise(const struct simple_call *s) {
+    struct ut_depthwise op = {.x = s->a,
+                              .x_row = ROW,
+                              .x_tap = ROW,
+                              .w = s->b,
+                              .bias = s->b,
+                              .y = s->y,
+                              .y_row = ROW,
+                              .n_taps = 3,
+                              .n_rows = N_VALUES / ROW - 2,
+                              .n_ch = ROW};
+    s->k->depthwise_f32(&op);
+}
+
+static void run_dot_rows(const struct simple_call *s) {
+    s->k->dot_rows_f32(s->y, s->a, 32, s->b, 0.5f, 7 * 32, N_VALUES / 32 - 6);
+}
+
+static void run_spline(const struct simple_call *s) {
+    struct ut_spline op = {.x = s->a,
+                           .x_step = 1,
+                           .params = s->b,
+                           .params_row = 29,
+                           .y = s->y,
+                           .y_step = 1,
+                           .n_rows = N_VALUES / 29,
+                           .n_bins = 10,
+                           .tail = 5,
+                           .size_scale = 0.07f};
+    s->k->spline_inverse_f32(&op);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(const struct simple_call *call);
+    int n_values; /* outputs of one call */
+} simple[] = {
+    {"depthwise_f32", run_depthwise, N_VALUES - 2 * ROW},
+    {"dot_rows_f32", run_dot_rows, N_VALUES / 32 - 6},
+    {"layernorm_f32", run_layernorm, N_VALUES},
+    {"softmax_f32", run_softmax, N_VALUES},
+    {"gate_f32", run_gate, N_VALUES},
+    {"spline_inverse_f32", run_spline, N_VALUES / 29},
+    {"leaky_relu_f32", run_leaky_relu, N_VALUES},
+    {"gelu_f32", run_gelu, N_VALUES},
+    {"tanh_f32", run_tanh, N_VALUES},
+    {"sigmoid_f32", run_sigmoid, N_VALUES},
+    {"exp_f32", run_exp, N_VALUES},
+    {"add_f32", run_add, N_VALUES},
+    {"sub_f32", run_sub, N_VALUES},
+    {"mul_add_f32", run_mul_add, N_VALUES},
+    {"f16_to_f32", run_f16_to_f32, N_VALUES},
+    {"bf16_to_f32", run_bf16_to_f32, N_VALUES},
+};
+
+enum { REPEAT = 20 }; /* one call is too short to time */
+
+static void call_simple(void *arg) {
+    const struct simple_call *call = arg;
+    for (int i = 0; i < REPEAT; i++) {
+        call->run(call);
+    }
+}
+
+static bool wanted(const char *name, const char *only) {
+    return !only || strstr(name, only);
+}
+
+void bench_level(const struct ut_kernels *k, const char *only) {
+    static const char *const conv_names[] = {"conv_f32", "conv_f16", "conv_bf16"};
+    double peak = measure_peak(k->level);
+    if (peak > 0) {
+        printf("%-7s peak %.2f GMAC/s\n", ut_cpu_level_name(k->level), peak * 1e-9);
+    }
+    for (int entry = 0; entry < 3; entry++) {
+        for (int i = 0; i < n_conv_shapes && wanted(conv_names[entry], only); i++) {
+            bench_conv(k, &conv_shapes[i], entry, peak);
+        }
+    }
+    struct check c = {.table = k};
+    struct simple_call call = {.k = k,
+                               .a = random_floats(&c, N_VALUES),
+                               .b = random_floats(&c, N_VALUES),
+                               .y = random_floats(&c, N_VALUES)};
+    for (int i = 0; i < COUNT(simple); i++) {
+        if (wanted(simple[i].name, only)) {
+            call.run = simple[i].run;
+            double rate = (double)simple[i].n_values * REPEAT / best_seconds(call_simple, &call);
+            printf("%-7s %-20s %10.0f M values/s\n", ut_cpu_level_name(k->level), simple[i].name,
+                   rate * 1e-6);
+        }
+    }
+    free(call.a);
+    free(call.b);
+    free(call.y);
+}

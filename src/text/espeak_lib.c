@@ -1,6 +1,6 @@
-/* The one door to libespeak-ng: lock, initialisation, voice, formant synthesis. Works with espeak-ng
- * 1.50 and later (checked with 1.51). MBROLA voices are refused: espeak-ng starts another program for
- * them and writes to the terminal when it is missing. */
+/* The one door to libespeak-ng: lock, initialisation, voice, formant synthesis. Works with
+ * espeak-ng 1.50 and later (checked with 1.51). MBROLA voices are refused: espeak-ng starts another
+ * program for them and writes to the terminal when it is missing. */
 #include "text/espeak_lib.h"
 
 #include "ut_config.h"
@@ -27,6 +27,10 @@ static bool voice_is_set; /* by the last ut_espeak_set_voice */
 /* espeak-ng copies names into buffers of 40 bytes, partly without looking at their length. */
 enum { MAX_NAME = 39, MAX_VARIANT = 12, N_NEAREST = 3 };
 
+/* The voice that espeak-ng has loaded, "" if that is not known. Loading takes 0.06 ms and leaks 1.3
+ * kB (espeak-ng 1.51), so the one that is there is not loaded again. */
+static char loaded_voice[MAX_NAME + 1];
+
 static utter_status initialize(utter_error *err) {
     /* espeak-ng sets LC_CTYPE of the whole process and does not need it afterwards. */
     const char *current = setlocale(LC_CTYPE, NULL);
@@ -47,7 +51,8 @@ static utter_status initialize(utter_error *err) {
         espeak_Info(&path);
         return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
                        "espeak-ng cannot start with its data in '%s' (%s): install the package "
-                       "espeak-ng-data or set ESPEAK_DATA_PATH", path, reason);
+                       "espeak-ng-data or set ESPEAK_DATA_PATH",
+                       path, reason);
     }
     is_initialized = true;
     return UTTER_OK;
@@ -86,7 +91,8 @@ static bool name_is_sane(const char *name) {
 }
 
 static bool is_mbrola(const char *name) {
-    return strncasecmp(name, "mb/", 3) == 0 || strcasestr(name, "mb-") || strcasestr(name, "mbrola");
+    return strncasecmp(name, "mb/", 3) == 0 || strcasestr(name, "mb-") ||
+           strcasestr(name, "mbrola");
 }
 
 /* Edit distance of two short names without regard to case. */
@@ -120,17 +126,34 @@ static utter_status fail_not_found(const char *name, utter_error *err) {
         size_t d = name_distance(name, language);
         for (int i = 0; i < N_NEAREST && strcmp(nearest[i], language) != 0; i++) {
             if (d < distance[i]) {
-                memmove(&distance[i + 1], &distance[i], (size_t)(N_NEAREST - 1 - i) * sizeof *distance);
-                memmove(&nearest[i + 1], &nearest[i], (size_t)(N_NEAREST - 1 - i) * sizeof *nearest);
+                memmove(&distance[i + 1], &distance[i],
+                        (size_t)(N_NEAREST - 1 - i) * sizeof *distance);
+                memmove(&nearest[i + 1], &nearest[i],
+                        (size_t)(N_NEAREST - 1 - i) * sizeof *nearest);
                 distance[i] = d;
                 nearest[i] = language;
                 break;
             }
         }
     }
-    return ut_fail(err, UTTER_ERROR_NOT_FOUND,
-                   "espeak-ng has no voice '%.100s'; the nearest are %s, %s and %s (all: espeak-ng --voices)",
-                   name, nearest[0], nearest[1], nearest[2]);
+    return ut_fail(
+        err, UTTER_ERROR_NOT_FOUND,
+        "espeak-ng has no voice '%.100s'; the nearest are %s, %s and %s (all: espeak-ng --voices)",
+        name, nearest[0], nearest[1], nearest[2]);
+}
+
+/* Loads a voice unless it is there. A name that espeak-ng refuses leaves the old one loaded. */
+static bool load_voice(const char *name) {
+    if (strcmp(name, loaded_voice) == 0) {
+        return true;
+    }
+    espeak_ng_STATUS status = espeak_ng_SetVoiceByName(name);
+    if (status == ENS_OK) {
+        snprintf(loaded_voice, sizeof loaded_voice, "%s", name);
+    } else if (status != ENS_VOICE_NOT_FOUND) {
+        loaded_voice[0] = '\0';
+    }
+    return status == ENS_OK;
 }
 
 /* Tries the names that mean nearly the same; `name` is sane. */
@@ -141,19 +164,20 @@ static bool set_substitute(const char *name, const struct ut_log *log) {
     for (char *s = spelled; *s; s++) {
         *s = *s == '_' ? '-' : (char)tolower((unsigned char)*s);
     }
-    bool is_set = strcmp(spelled, name) != 0 && espeak_ng_SetVoiceByName(spelled) == ENS_OK;
+    bool is_set = strcmp(spelled, name) != 0 && load_voice(spelled);
     for (size_t i = 0; !is_set && i < UT_COUNT(table); i++) {
         if (strcmp(spelled, table[i][0]) == 0) {
             snprintf(spelled, sizeof spelled, "%s", table[i][1]);
-            is_set = espeak_ng_SetVoiceByName(spelled) == ENS_OK;
+            is_set = load_voice(spelled);
         }
     }
     for (char *dash; !is_set && (dash = strrchr(spelled, '-')) != NULL && dash > spelled;) {
         *dash = '\0';
-        is_set = espeak_ng_SetVoiceByName(spelled) == ENS_OK;
+        is_set = load_voice(spelled);
     }
     if (is_set) {
-        ut_log(log, UTTER_LOG_WARNING, "espeak-ng has no voice '%s': '%s' is used instead", name, spelled);
+        ut_log(log, UTTER_LOG_WARNING, "espeak-ng has no voice '%s': '%s' is used instead", name,
+               spelled);
     }
     return is_set;
 }
@@ -161,13 +185,15 @@ static bool set_substitute(const char *name, const struct ut_log *log) {
 utter_status ut_espeak_set_voice(const char *name, const struct ut_log *log, utter_error *err) {
     voice_is_set = false;
     if (is_mbrola(name)) {
-        return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
-                       "'%.100s' is an MBROLA voice: choose one of espeak-ng's own (espeak-ng --voices)", name);
+        return ut_fail(
+            err, UTTER_ERROR_UNSUPPORTED,
+            "'%.100s' is an MBROLA voice: choose one of espeak-ng's own (espeak-ng --voices)",
+            name);
     }
     if (!name_is_sane(name)) {
         return fail_not_found(name, err);
     }
-    if (espeak_ng_SetVoiceByName(name) != ENS_OK && !set_substitute(name, log)) {
+    if (!load_voice(name) && !set_substitute(name, log)) {
         return fail_not_found(name, err);
     }
     voice_is_set = true;
@@ -206,13 +232,15 @@ utter_status ut_espeak_synth(const char *text, int rate_wpm,
         return ut_fail(err, UTTER_ERROR_ARGUMENT, "no espeak-ng voice is chosen");
     }
     if (rate_wpm < espeakRATE_MINIMUM || rate_wpm > espeakRATE_MAXIMUM) {
-        return ut_fail(err, UTTER_ERROR_ARGUMENT, "speaking rate %d is not in %d..%d words per minute",
-                       rate_wpm, espeakRATE_MINIMUM, espeakRATE_MAXIMUM);
+        return ut_fail(err, UTTER_ERROR_ARGUMENT,
+                       "speaking rate %d is not in %d..%d words per minute", rate_wpm,
+                       espeakRATE_MINIMUM, espeakRATE_MAXIMUM);
     }
     for (const char *s = text; *s; s++) {
         if ((unsigned char)*s < ' ' && !isspace((unsigned char)*s)) {
-            return ut_fail(err, UTTER_ERROR_ARGUMENT, "control character 0x%02x at byte %zu of the text",
-                           *s, (size_t)(s - text));
+            return ut_fail(err, UTTER_ERROR_ARGUMENT,
+                           "control character 0x%02x at byte %zu of the text", *s,
+                           (size_t)(s - text));
         }
     }
     struct synthesis run = {.sink = sink, .user = user};
@@ -234,7 +262,8 @@ utter_status ut_espeak_synth(const char *text, int rate_wpm,
 #else
 
 static utter_status fail_without(utter_error *err) {
-    return ut_fail(err, UTTER_ERROR_UNSUPPORTED, "built without espeak-ng: install libespeak-ng-dev, "
+    return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
+                   "built without espeak-ng: install libespeak-ng-dev, "
                    "then configure with -Despeak=enabled and build again");
 }
 

@@ -11,8 +11,8 @@ UTTER_CHECKED utter_status ut_espeak_lock(utter_error *err);
 void ut_espeak_unlock(void);
 
 /* Chooses a voice by name, with the lock held. When espeak refuses the name a stated substitute
- * is tried (en-gb -> en-gb-x-rp, fr-fr -> fr, xx-YY -> xx) and logged; if none works ERROR_NOT_FOUND
- * names the nearest. */
+ * is tried (en-gb -> en-gb-x-rp, fr-fr -> fr, en_US -> en-us, xx-YY -> xx) and logged; if none works
+ * ERROR_NOT_FOUND names the nearest, and no voice is set. MBROLA voices are ERROR_UNSUPPORTED. */
 UTTER_CHECKED utter_status ut_espeak_set_voice(const char *name, const struct ut_log *log,
                                                utter_error *err);
 
@@ -20,7 +20,9 @@ int ut_espeak_sample_rate(void); /* of the formant voice, with the lock held */
 const char *ut_espeak_version(void); /* "1.51"; "" when built without */
 
 /* Speaks UTF-8 with the voice that is set, lock held; `sink` gets 16-bit samples and returns false
- * to stop. rate_wpm 80..450. */
+ * to stop (ERROR_CANCELLED). rate_wpm 80..450. A control character other than white space is
+ * ERROR_ARGUMENT, for espeak-ng would obey it. The samples of one text differ a little from call to
+ * call: espeak-ng keeps state between texts and draws its noise from rand(). */
 UTTER_CHECKED utter_status ut_espeak_synth(const char *text, int rate_wpm,
                                            bool (*sink)(void *user, const int16_t *samples, size_t n),
                                            void *user, utter_error *err);

@@ -1,5 +1,6 @@
-/* See marks.h. The table was found by giving espeak-ng every punctuation character of the basic plane;
- * 1.51 and 1.52 agree. Without ICU every character beyond ASCII that is no mark counts as a letter. */
+/* See marks.h. The table was found by giving espeak-ng every punctuation character of the basic
+ * plane; 1.51 and 1.52 agree. Without ICU every character beyond ASCII that is no mark counts as a
+ * letter. */
 #include "text/marks.h"
 
 #include "base/checked.h"
@@ -15,12 +16,15 @@ static const struct row {
     struct ut_mark mark;
     uint16_t chars[20];
 } rows[] = {
-    {{'.', true}, {'.', 0x6D4, 0x701, 0x702, 0x1362, 0x166E, 0x1803, 0x1809, 0x2E3C, 0xFE12, 0xFE52, 0xFF61}},
+    {{'.', true},
+     {'.', 0x6D4, 0x701, 0x702, 0x1362, 0x166E, 0x1803, 0x1809, 0x2E3C, 0xFE12, 0xFE52, 0xFF61}},
     {{'?', true}, {'?', 0x37E, 0x61F, 0x1367, 0x2047, 0x2753, 0x2754, 0xFE16, 0xFE56}},
     {{'!', true}, {'!', 0x7F9, 0x203C, 0x2755, 0x2757, 0x2762, 0x2763, 0xFE15, 0xFE57}},
-    {{',', false}, {',', 0x55D, 0x60C, 0x1363, 0x1802, 0x2E32, 0x2E34, 0xFE10, 0xFE11, 0xFE50, 0xFE51, 0xFF64}},
+    {{',', false},
+     {',', 0x55D, 0x60C, 0x1363, 0x1802, 0x2E32, 0x2E34, 0xFE10, 0xFE11, 0xFE50, 0xFE51, 0xFF64}},
     {{':', false}, {':', 0x1365, 0x1366, 0xFE13, 0xFE55}},
-    {{';', false}, {';', 0x387, 0x61B, 0x1364, 0x2013, 0x2014, 0x2E3A, 0x2E3B, 0xFE14, 0xFE31, 0xFE32, 0xFE54}},
+    {{';', false},
+     {';', 0x387, 0x61B, 0x1364, 0x2013, 0x2014, 0x2E3A, 0x2E3B, 0xFE14, 0xFE31, 0xFE32, 0xFE54}},
     {{0, false}, {0xA1, 0xBF, 0x2026, 0x22EE, 0x22EF, 0x3001, 0xFF0C, 0xFF1A, 0xFF1B}},
     {{0, true}, {0x589, 0x964, 0x965, 0x2029, 0x3002, 0xFF01, 0xFF0E, 0xFF1F}},
 };
@@ -53,7 +57,8 @@ bool ut_is_alphanumeric(uint32_t c) {
     return u_isUAlphabetic((UChar32)c) || (U_MASK(u_charType((UChar32)c)) & U_GC_N_MASK);
 #else
     struct ut_mark mark;
-    return c >= 0xA0 && !ut_is_space(c) && !ut_mark_find(c, &mark) && (c < 0x2010 || c > 0x206F);
+    bool is_punctuation = (c >= 0x200B && c <= 0x206F) || (c >= 0x3001 && c <= 0x301F);
+    return c >= 0xA0 && !is_punctuation && !ut_is_space(c) && !ut_mark_find(c, &mark);
 #endif
 }
 
@@ -79,8 +84,8 @@ static int strip_space(const char *s, size_t *n) {
     return n_newlines;
 }
 
-/* The mark that counts of the run of marks that ends s[0, n): three or more dots are an ellipsis, else
- * it is the first, because espeak-ng skips those behind it. */
+/* The mark that counts of the run of marks that ends s[0, n): three or more dots are an ellipsis,
+ * else it is the first, because espeak-ng skips those behind it. */
 static bool find_last_mark(const char *s, size_t n, struct ut_mark *out) {
     size_t begin = n;
     struct ut_mark mark;
@@ -92,7 +97,8 @@ static bool find_last_mark(const char *s, size_t n, struct ut_mark *out) {
     if (begin == n) {
         return false;
     }
-    bool is_ellipsis = n - begin >= 3 && s[begin] == '.' && s[begin + 1] == '.' && s[begin + 2] == '.';
+    bool is_ellipsis =
+        n - begin >= 3 && s[begin] == '.' && s[begin + 1] == '.' && s[begin + 2] == '.';
     size_t at = begin;
     return ut_mark_find(is_ellipsis ? ELLIPSIS : ut_utf8_next(s, n, &at), out);
 }

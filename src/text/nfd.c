@@ -11,13 +11,14 @@
 #include <unicode/ustring.h>
 
 enum {
-    CHUNK_UNITS = 512,           /* UTF-16 */
-    NFD_UNITS = 4 * CHUNK_UNITS, /* a code point decomposes into at most 4 units for each of its own */
+    CHUNK_UNITS = 512, /* UTF-16 */
+    NFD_UNITS =
+        4 * CHUNK_UNITS, /* a code point decomposes into at most 4 units for each of its own */
     NFD_BYTES = 3 * NFD_UNITS
 };
 
-/* Bytes of text[begin, n) for one chunk: up to CHUNK_UNITS - 1 units, ending where decomposition cannot
- * reorder across, if there is such a place. */
+/* Bytes of text[begin, n) for one chunk: up to CHUNK_UNITS - 1 units, ending where decomposition
+ * cannot reorder across, if there is such a place. */
 static size_t chunk_end(const UNormalizer2 *nfd, const char *text, size_t n, size_t begin) {
     size_t best = begin, at = begin;
     /* A code point of 4 bytes is 2 units; every other one is 1. */
@@ -32,7 +33,8 @@ static size_t chunk_end(const UNormalizer2 *nfd, const char *text, size_t n, siz
     return at == n || best == begin ? at : best;
 }
 
-utter_status ut_nfd_append(struct ut_text_buffer *out, const char *text, size_t n, utter_error *err) {
+utter_status ut_nfd_append(struct ut_text_buffer *out, const char *text, size_t n,
+                           utter_error *err) {
     UErrorCode code = U_ZERO_ERROR;
     const UNormalizer2 *nfd = unorm2_getNFDInstance(&code);
     for (size_t begin = 0; begin < n && U_SUCCESS(code);) {
@@ -43,19 +45,21 @@ utter_status ut_nfd_append(struct ut_text_buffer *out, const char *text, size_t 
         u_strFromUTF8(chunk, CHUNK_UNITS, &n_chunk, text + begin, (int32_t)(end - begin), &code);
         n_decomposed = unorm2_normalize(nfd, chunk, n_chunk, decomposed, NFD_UNITS, &code);
         u_strToUTF8(bytes, sizeof bytes, &n_bytes, decomposed, n_decomposed, &code);
-        if (U_SUCCESS(code) && ut_text_buffer_append(out, bytes, (size_t)n_bytes, err) != UTTER_OK) {
+        if (U_SUCCESS(code) &&
+            ut_text_buffer_append(out, bytes, (size_t)n_bytes, err) != UTTER_OK) {
             return UTTER_ERROR_MEMORY;
         }
         begin = end;
     }
     return U_SUCCESS(code) ? UTTER_OK
-         : ut_fail(err, UTTER_ERROR_INTERNAL, "ICU could not decompose text: %s", u_errorName(code));
+                           : ut_fail(err, UTTER_ERROR_INTERNAL, "ICU could not decompose text: %s",
+                                     u_errorName(code));
 }
 
 #else
 
-/* Code points that NFD leaves alone, enough for the IPA of most languages. A combining mark is listed
- * apart: two in a row might have to change places. */
+/* Code points that NFD leaves alone, enough for the IPA of most languages. A combining mark is
+ * listed apart: two in a row might have to change places. */
 static bool is_decomposed(uint32_t c) {
     static const uint16_t ranges[][2] = {
         {0x00, 0xBF},     {0xC6, 0xC6},     {0xD0, 0xD0},     {0xD7, 0xD8},     {0xDE, 0xDF},
@@ -77,7 +81,8 @@ static bool is_lone_mark(uint32_t c, uint32_t previous) {
     return is_mark && !after_mark;
 }
 
-utter_status ut_nfd_append(struct ut_text_buffer *out, const char *text, size_t n, utter_error *err) {
+utter_status ut_nfd_append(struct ut_text_buffer *out, const char *text, size_t n,
+                           utter_error *err) {
     static const char c_cedilla[] = "c\xCC\xA7"; /* the one IPA letter that decomposes */
     uint32_t previous = 0;
     for (size_t at = 0; at < n;) {
@@ -85,12 +90,15 @@ utter_status ut_nfd_append(struct ut_text_buffer *out, const char *text, size_t 
         uint32_t c = ut_utf8_next(text, n, &at);
         bool is_cedilla = c == 0xE7;
         if (!is_cedilla && !is_decomposed(c) && !is_lone_mark(c, previous)) {
-            return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
-                           "U+%04X needs Unicode normalization and utter was built without ICU: install "
-                           "libicu-dev, then configure with -Dicu=enabled and build again", c);
+            return ut_fail(
+                err, UTTER_ERROR_UNSUPPORTED,
+                "U+%04X needs Unicode normalization and utter was built without ICU: install "
+                "libicu-dev, then configure with -Dicu=enabled and build again",
+                c);
         }
-        utter_status status = is_cedilla ? ut_text_buffer_append(out, c_cedilla, 3, err)
-                                         : ut_text_buffer_append(out, text + begin, at - begin, err);
+        utter_status status = is_cedilla
+                                  ? ut_text_buffer_append(out, c_cedilla, 3, err)
+                                  : ut_text_buffer_append(out, text + begin, at - begin, err);
         if (status != UTTER_OK) {
             return status;
         }

@@ -1,11 +1,11 @@
-/* See phonemes.h. Gives what piper-tts 1.8.0 gives with the espeak-ng 1.52 in it; tests hold it against
- * recorded output of that program.
+/* See phonemes.h. Gives what piper-tts 1.8.0 gives with the espeak-ng 1.52 in it; tests hold it
+ * against recorded output of that program.
  *
- * Text is cut at [[raw phonemes]]. The parts between go to espeak-ng, which translates one clause a call
- * but, before 1.52, does not say which mark ended it and prints some phonemes differently: the mark is
- * found again in the bytes it consumed, and two rules put the phonemes right. Unlike Piper, text behind
- * an unclosed [[ is read as text; there it reaches espeak-ng as its own phoneme mnemonics. Arabic is not
- * diacritised. */
+ * Text is cut at [[raw phonemes]]. The parts between go to espeak-ng, which translates one clause a
+ * call but, before 1.52, does not say which mark ended it and prints some phonemes differently: the
+ * mark is found again in the bytes it consumed, and two rules put the phonemes right. Unlike Piper,
+ * text behind an unclosed [[ is read as text; there it reaches espeak-ng as its own phoneme
+ * mnemonics. Arabic is not diacritised. */
 #include "text/phonemes.h"
 
 #include <stdio.h>
@@ -79,16 +79,16 @@ utter_status ut_phonemize_text(struct ut_mem *mem, const char *text, size_t n_by
 
 /* ---- Clauses: text through espeak-ng ------------------------------------------------------- */
 
-/* espeak-ng measures the rest of the text at every call: it is shown a window, or long texts would take
- * quadratic time. A clause takes at most 800 bytes, not counting skipped white space. */
+/* espeak-ng measures the rest of the text at every call: it is shown a window, or long texts would
+ * take quadratic time. A clause takes at most 800 bytes, not counting skipped white space. */
 enum { WINDOW_BYTES = 8192, WINDOW_SLACK = 4096 };
 
 struct clause_reader {
     const char *text; /* all of it */
     size_t n;
-    size_t n_shown;   /* bytes of text that were in the window so far */
-    size_t begin;     /* of the next clause in text */
-    const char *at;   /* where espeak-ng goes on in the window; NULL: it has read all of it */
+    size_t n_shown; /* bytes of text that were in the window so far */
+    size_t begin;   /* of the next clause in text */
+    const char *at; /* where espeak-ng goes on in the window; NULL: it has read all of it */
     size_t n_window;
     char window[WINDOW_BYTES + 1];
 };
@@ -99,8 +99,8 @@ struct clause {
     enum ut_clause_stop stop;
 };
 
-/* Control characters would be commands to espeak-ng (0x01: change the voice, fill a fixed buffer; 0x02:
- * phonemes), so they become spaces. */
+/* Control characters would be commands to espeak-ng (0x01: change the voice, fill a fixed buffer;
+ * 0x02: phonemes), so they become spaces. */
 static void copy_text(char *dst, const char *src, size_t n) {
     for (size_t i = 0; i < n; i++) {
         bool is_control = (unsigned char)src[i] < ' ' && !(src[i] >= '\t' && src[i] <= '\r');
@@ -139,7 +139,8 @@ static utter_status read_clause(struct clause_reader *reader, int phoneme_mode, 
     const void *next = reader->at;
     out->phonemes = espeak_TextToPhonemes(&next, espeakCHARS_UTF8, phoneme_mode);
     if (!out->phonemes || next == reader->at) {
-        return ut_fail(err, UTTER_ERROR_INTERNAL, "espeak-ng stops at byte %zu of the text", reader->begin);
+        return ut_fail(err, UTTER_ERROR_INTERNAL, "espeak-ng stops at byte %zu of the text",
+                       reader->begin);
     }
     reader->at = next;
     out->begin = reader->begin;
@@ -155,8 +156,8 @@ static utter_status read_clause(struct clause_reader *reader, int phoneme_mode, 
     return UTTER_OK;
 }
 
-/* Whoever used espeak-ng last may have left in the middle of a text: the character that it keeps would
- * come out in front of ours. */
+/* Whoever used espeak-ng last may have left in the middle of a text: the character that it keeps
+ * would come out in front of ours. */
 static void drop_kept_character(void) {
     for (const void *nothing = ""; nothing;) {
         if (!espeak_TextToPhonemes(&nothing, espeakCHARS_UTF8, espeakPHONEMES_IPA)) {
@@ -170,8 +171,8 @@ static void drop_kept_character(void) {
 /* How the library at hand differs from the one Piper's voices were made with. */
 struct dialect {
     int phoneme_mode;
-    bool links;  /* phonemes come separated by '|' and links must be found */
-    bool us_or;  /* English of the United States: "or" is open */
+    bool links; /* phonemes come separated by '|' and links must be found */
+    bool us_or; /* English of the United States: "or" is open */
 };
 
 static struct dialect find_dialect(void) {
@@ -200,9 +201,9 @@ static bool ends_with(const struct ut_text_buffer *text, size_t n, const char *s
 }
 
 static bool starts_with_vowel(const char *s) {
-    static const char *const vowels[] = {"a", "e", "i", "o", "u", "y", "æ", "ø", "œ", "ɐ", "ɑ", "ɒ", "ɔ",
-                                         "ɘ", "ə", "ɚ", "ɛ", "ɜ", "ɝ", "ɞ", "ɤ", "ɨ", "ɪ", "ɯ", "ɵ", "ɶ",
-                                         "ʉ", "ʊ", "ʌ", "ʏ", "ᵻ"};
+    static const char *const vowels[] = {"a", "e", "i", "o", "u", "y", "æ", "ø", "œ", "ɐ", "ɑ",
+                                         "ɒ", "ɔ", "ɘ", "ə", "ɚ", "ɛ", "ɜ", "ɝ", "ɞ", "ɤ", "ɨ",
+                                         "ɪ", "ɯ", "ɵ", "ɶ", "ʉ", "ʊ", "ʌ", "ʏ", "ᵻ"};
     while (starts_with(s, "ˈ") || starts_with(s, "ˌ")) {
         s += strlen("ˈ");
     }
@@ -228,9 +229,9 @@ static bool is_link(const char *phonemes, const char *s, const struct ut_text_bu
     return is_empty && starts_with_vowel(s + 2) && ends_with_linking_vowel(out);
 }
 
-/* Copies a clause without its separators. espeak-ng before 1.52 has a nameless link phoneme that the newer
- * one prints as `ʲ`; it has oːɹ for ɔːɹ; and where it knows no IPA for a phoneme (German "-burts-") it
- * writes `??`, which a voice would take for a question. */
+/* Copies a clause without its separators. espeak-ng before 1.52 has a nameless link phoneme that
+ * the newer one prints as `ʲ`; it has oːɹ for ɔːɹ; and where it knows no IPA for a phoneme (German
+ * "-burts-") it writes `??`, which a voice would take for a question. */
 static utter_status append_separated(struct ut_text_buffer *out, const char *phonemes, bool us_or,
                                      utter_error *err) {
     utter_status status = UTTER_OK;
@@ -277,17 +278,18 @@ struct phonemizer {
     struct dialect dialect;
     struct clause_reader *reader;
     struct ut_text_buffer clause, sentence, last;
-    size_t last_end;     /* byte of the text where it ends */
+    size_t last_end; /* byte of the text where it ends */
     bool has_last, last_paragraph;
-    bool after_raw;      /* the next sentence continues the last one */
+    bool after_raw; /* the next sentence continues the last one */
 };
 
 static utter_status append_clause(struct phonemizer *p, const struct clause *clause,
                                   struct ut_clause_end end, utter_error *err) {
     p->clause.n = 0;
-    utter_status status = p->dialect.links
-        ? append_separated(&p->clause, clause->phonemes, p->dialect.us_or, err)
-        : ut_text_buffer_append(&p->clause, clause->phonemes, strlen(clause->phonemes), err);
+    utter_status status =
+        p->dialect.links
+            ? append_separated(&p->clause, clause->phonemes, p->dialect.us_or, err)
+            : ut_text_buffer_append(&p->clause, clause->phonemes, strlen(clause->phonemes), err);
     if (status != UTTER_OK) {
         return status;
     }
@@ -296,7 +298,8 @@ static utter_status append_clause(struct phonemizer *p, const struct clause *cla
         const char mark[] = {end.adds, ' '};
         status = ut_text_buffer_append(&p->clause, mark, end.sentence ? 1 : 2, err);
     }
-    return status == UTTER_OK ? ut_nfd_append(&p->sentence, p->clause.data, p->clause.n, err) : status;
+    return status == UTTER_OK ? ut_nfd_append(&p->sentence, p->clause.data, p->clause.n, err)
+                              : status;
 }
 
 static utter_status push_last(struct phonemizer *p, utter_error *err) {
@@ -352,16 +355,19 @@ static utter_status add_plain(struct phonemizer *p, size_t begin, size_t end, ut
         }
         is_open = !clause_end.sentence;
     }
-    utter_status status = is_open && p->sentence.n > 0 ? finish_sentence(p, end, false, err) : UTTER_OK;
+    utter_status status =
+        is_open && p->sentence.n > 0 ? finish_sentence(p, end, false, err) : UTTER_OK;
     p->after_raw = false;
     return status;
 }
 
-/* The [[block]] at text[begin, end): its code points are phonemes; it joins the sentence before it. */
+/* The [[block]] at text[begin, end): its code points are phonemes; it joins the sentence before it.
+ */
 static utter_status add_raw(struct phonemizer *p, size_t n_text, size_t begin, size_t end,
                             utter_error *err) {
     const char *text = p->text;
-    bool space_before = begin > 0 && text[begin - 1] == ' ', space_behind = end < n_text && text[end] == ' ';
+    bool space_before = begin > 0 && text[begin - 1] == ' ',
+         space_behind = end < n_text && text[end] == ' ';
     size_t inner = begin + 2, inner_end = end - 2;
     while (inner < inner_end && ut_is_space((unsigned char)text[inner])) {
         inner++;
@@ -382,9 +388,10 @@ static utter_status add_raw(struct phonemizer *p, size_t n_text, size_t begin, s
     return status;
 }
 
-/* Finds the first [[block]] on one line at or behind `from`. `close` is kept between calls: where the
- * last search for ]] ended, so that many unclosed [[ do not each search the whole text. */
-static bool find_raw(const char *text, size_t n, size_t from, size_t *close, size_t *begin, size_t *end) {
+/* Finds the first [[block]] on one line at or behind `from`. `close` is kept between calls: where
+ * the last search for ]] ended, so that many unclosed [[ do not each search the whole text. */
+static bool find_raw(const char *text, size_t n, size_t from, size_t *close, size_t *begin,
+                     size_t *end) {
     for (size_t at = from; at + 4 <= n; at++) {
         const char *bracket = memchr(text + at, '[', n - at - 3);
         if (!bracket) {
@@ -395,7 +402,8 @@ static bool find_raw(const char *text, size_t n, size_t from, size_t *close, siz
             continue;
         }
         *close = UT_MAX(*close, at + 2);
-        while (*close + 1 < n && text[*close] != '\n' && !(text[*close] == ']' && text[*close + 1] == ']')) {
+        while (*close + 1 < n && text[*close] != '\n' &&
+               !(text[*close] == ']' && text[*close + 1] == ']')) {
             ++*close;
         }
         if (*close + 1 >= n) {
@@ -440,14 +448,18 @@ static void finish_list(struct ut_sentences *list, size_t n_text) {
     }
 }
 
-utter_status ut_phonemize_espeak(struct ut_mem *mem, const char *voice, const char *text, size_t n_bytes,
-                                 struct ut_sentences *out, const struct ut_log *log, utter_error *err) {
+utter_status ut_phonemize_espeak(struct ut_mem *mem, const char *voice, const char *text,
+                                 size_t n_bytes, struct ut_sentences *out, const struct ut_log *log,
+                                 utter_error *err) {
     *out = (struct ut_sentences){.mem = mem};
     utter_status status = ut_utf8_check(text, n_bytes, err);
     if (status != UTTER_OK) {
         return status;
     }
-    struct phonemizer p = {.text = text, .out = out, .clause = {.mem = mem}, .sentence = {.mem = mem},
+    struct phonemizer p = {.text = text,
+                           .out = out,
+                           .clause = {.mem = mem},
+                           .sentence = {.mem = mem},
                            .last = {.mem = mem}};
     p.reader = ut_mem_alloc(mem, UT_MEM_SESSION, sizeof *p.reader);
     if (!p.reader) {
@@ -477,8 +489,9 @@ utter_status ut_phonemize_espeak(struct ut_mem *mem, const char *voice, const ch
 
 #else
 
-utter_status ut_phonemize_espeak(struct ut_mem *mem, const char *voice, const char *text, size_t n_bytes,
-                                 struct ut_sentences *out, const struct ut_log *log, utter_error *err) {
+utter_status ut_phonemize_espeak(struct ut_mem *mem, const char *voice, const char *text,
+                                 size_t n_bytes, struct ut_sentences *out, const struct ut_log *log,
+                                 utter_error *err) {
     *out = (struct ut_sentences){.mem = mem};
     return ut_espeak_lock(err); /* says what is missing */
 }

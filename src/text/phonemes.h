@@ -10,7 +10,7 @@
 struct ut_sentence {
     char *phonemes;    /* UTF-8, NFD, NUL-terminated; "" for an empty sentence */
     size_t n_bytes;
-    size_t text_begin, text_end; /* bytes of the input that it came from */
+    size_t text_begin, text_end; /* bytes of the input that it came from; the ranges leave no gaps */
     bool paragraph;    /* a paragraph ends behind it */
 };
 
@@ -22,9 +22,11 @@ struct ut_sentences {
 
 void ut_sentences_free(struct ut_sentences *sentences); /* leaves an empty list */
 
-/* Phonemizes one piece of text. `voice` is an espeak voice name ("en-us"); one that espeak does not
- * have is ERROR_NOT_FOUND with the nearest names, or a stated substitute (logged), never the voice of
- * an earlier call. */
+/* Phonemizes one piece of text in linear time. What `out` held is overwritten, not freed; on failure it
+ * is empty. Text that is not UTF-8 or has a NUL byte is ERROR_ARGUMENT; other control characters are
+ * spaces; text without anything to say gives no sentence. `voice` is an espeak voice name ("en-us"); one
+ * that espeak does not have is ERROR_NOT_FOUND with the nearest names, or a stated substitute (logged),
+ * never the voice of an earlier call. */
 UTTER_CHECKED utter_status ut_phonemize_espeak(struct ut_mem *mem, const char *voice,
                                                const char *text, size_t n_bytes,
                                                struct ut_sentences *out, const struct ut_log *log,

@@ -1,5 +1,5 @@
-/* See segment.h. Sentence boundaries are ICU's (UAX #29 with the language's abbreviations); without ICU a
- * sentence ends at a mark of marks.c with white space behind it. */
+/* See segment.h. Sentence boundaries are ICU's (UAX #29 with the language's abbreviations); without
+ * ICU a sentence ends at a mark of marks.c with white space behind it. */
 #include "text/segment.h"
 
 #include <stdio.h>
@@ -54,11 +54,13 @@ static utter_status open_sentences(struct ut_segmenter *segmenter, const char *l
     segmenter->window = utext_openUTF8(NULL, "", 0, &code);
     segmenter->sentences = ubrk_open(UBRK_SENTENCE, locale, NULL, 0, &code);
     if (code == U_MEMORY_ALLOCATION_ERROR) {
-        return ut_fail(err, UTTER_ERROR_MEMORY, "out of memory: ICU's sentence rules could not be loaded");
+        return ut_fail(err, UTTER_ERROR_MEMORY,
+                       "out of memory: ICU's sentence rules could not be loaded");
     }
-    return U_SUCCESS(code) ? UTTER_OK
-         : ut_fail(err, UTTER_ERROR_UNSUPPORTED, "ICU has no sentence rules (%s): install its data",
-                   u_errorName(code));
+    return U_SUCCESS(code)
+               ? UTTER_OK
+               : ut_fail(err, UTTER_ERROR_UNSUPPORTED,
+                         "ICU has no sentence rules (%s): install its data", u_errorName(code));
 }
 
 static void close_sentences(struct ut_segmenter *segmenter) {
@@ -70,8 +72,8 @@ static void close_sentences(struct ut_segmenter *segmenter) {
     }
 }
 
-/* The last sentence boundary inside text[0, n), 0 if there is none. ICU ends a sentence at every newline;
- * where text is wrapped that means nothing. */
+/* The last sentence boundary inside text[0, n), 0 if there is none. ICU ends a sentence at every
+ * newline; where text is wrapped that means nothing. */
 static size_t last_sentence(struct ut_segmenter *segmenter, const char *text, size_t n) {
     UErrorCode code = U_ZERO_ERROR;
     utext_openUTF8(segmenter->window, text, (int64_t)n, &code);
@@ -105,7 +107,8 @@ static void close_sentences(struct ut_segmenter *segmenter) {
 static size_t last_sentence(struct ut_segmenter *segmenter, const char *text, size_t n) {
     for (size_t end = n, at = n; at > 0; end = at) {
         bool is_space = ut_is_space(ut_utf8_previous(text, &at));
-        if (is_space && at > 0 && !ut_is_space((unsigned char)text[at - 1]) && ut_ends_sentence(text, at)) {
+        if (is_space && at > 0 && !ut_is_space((unsigned char)text[at - 1]) &&
+            ut_ends_sentence(text, at)) {
             return end;
         }
     }
@@ -128,7 +131,8 @@ utter_status ut_segmenter_create(struct ut_mem *mem, const char *text, size_t n_
     if (!segmenter) {
         return ut_fail_memory(err, sizeof *segmenter);
     }
-    *segmenter = (struct ut_segmenter){.mem = mem, .text = text, .n = n_bytes, .max_bytes = max_bytes};
+    *segmenter =
+        (struct ut_segmenter){.mem = mem, .text = text, .n = n_bytes, .max_bytes = max_bytes};
     utter_status status = open_sentences(segmenter, language, err);
     if (status != UTTER_OK) {
         ut_segmenter_destroy(segmenter);
@@ -151,10 +155,11 @@ static size_t skip_space(const char *text, size_t at, size_t end) {
     return at;
 }
 
-/* The end of the first line or paragraph that ends in text[begin, limit), or 0. White space behind it up
- * to the last newline belongs to it. A newline inside a paragraph ends a line only behind a sentence's
- * mark; else the text is taken to be wrapped and the newline is a space. */
-static size_t find_line_end(const char *text, size_t begin, size_t limit, size_t n, enum ut_break *after) {
+/* The end of the first line or paragraph that ends in text[begin, limit), or 0. White space behind
+ * it up to the last newline belongs to it. A newline inside a paragraph ends a line only behind a
+ * sentence's mark; else the text is taken to be wrapped and the newline is a space. */
+static size_t find_line_end(const char *text, size_t begin, size_t limit, size_t n,
+                            enum ut_break *after) {
     for (size_t at = skip_space(text, begin, limit); at < limit; at++) {
         const char *newline = memchr(text + at, '\n', limit - at);
         if (!newline) {
@@ -175,8 +180,8 @@ static size_t find_line_end(const char *text, size_t begin, size_t limit, size_t
     return 0;
 }
 
-/* The end of the last clause in text[0, n), or 0: behind a mark and the white space that follows it, or
- * behind a full-width mark. */
+/* The end of the last clause in text[0, n), or 0: behind a mark and the white space that follows
+ * it, or behind a full-width mark. */
 static size_t last_clause(const char *text, size_t n) {
     struct ut_mark mark;
     bool space_follows = false;
@@ -213,14 +218,15 @@ static size_t leave_raw(const char *text, size_t n, size_t cut) {
     return close && close + 2 > text + cut ? (size_t)(open - text) : cut;
 }
 
-/* Where to cut a paragraph that is longer than text[0, n). */
-static size_t choose_cut(struct ut_segmenter *segmenter, const char *text, size_t n, enum ut_break *after) {
+/* Where to cut a paragraph of n_left bytes, of which text[0, n) fits. */
+static size_t choose_cut(struct ut_segmenter *segmenter, const char *text, size_t n, size_t n_left,
+                         enum ut_break *after) {
     size_t cut = last_sentence(segmenter, text, n);
     *after = cut > 0 ? UT_BREAK_SENTENCE : UT_BREAK_CUT;
     cut = cut > 0 ? cut : last_clause(text, n);
     cut = cut > 0 ? cut : last_space(text, n);
     cut = cut > 0 ? cut : n;
-    size_t outside = leave_raw(text, n, cut);
+    size_t outside = leave_raw(text, UT_MIN(n_left, 2 * n), cut);
     if (outside > 0 && outside < cut) {
         *after = UT_BREAK_CUT;
         return outside;
@@ -241,9 +247,12 @@ bool ut_segmenter_next(struct ut_segmenter *segmenter, struct ut_piece *piece) {
     enum ut_break after = UT_BREAK_END;
     size_t end = find_line_end(text, begin, limit, n, &after);
     if (end == 0) {
-        end = limit < n ? begin + choose_cut(segmenter, text + begin, limit - begin, &after) : n;
+        end = limit == n
+                  ? n
+                  : begin + choose_cut(segmenter, text + begin, limit - begin, n - begin, &after);
     }
-    *piece = (struct ut_piece){.begin = begin, .end = end, .after = end == n ? UT_BREAK_END : after};
+    *piece =
+        (struct ut_piece){.begin = begin, .end = end, .after = end == n ? UT_BREAK_END : after};
     segmenter->at = end;
     return true;
 }
@@ -276,7 +285,8 @@ utter_status ut_utf8_check(const char *text, size_t n_bytes, utter_error *err) {
                            (unsigned char)text[at], at);
         }
         if (text[at] == '\0') {
-            return ut_fail(err, UTTER_ERROR_ARGUMENT, "the text has a NUL byte at offset %zu: remove it", at);
+            return ut_fail(err, UTTER_ERROR_ARGUMENT,
+                           "the text has a NUL byte at offset %zu: remove it", at);
         }
         at += length;
     }
@@ -304,8 +314,8 @@ bool ut_text_is_speakable(const char *text, size_t n_bytes) {
     return false;
 }
 
-utter_status ut_normalize(struct ut_mem *mem, const char *language, const char *text, size_t n_bytes,
-                          char **out, size_t *n_out, utter_error *err) {
+utter_status ut_normalize(struct ut_mem *mem, const char *language, const char *text,
+                          size_t n_bytes, char **out, size_t *n_out, utter_error *err) {
     *out = ut_mem_strndup(mem, UT_MEM_SESSION, text ? text : "", n_bytes);
     *n_out = *out ? n_bytes : 0;
     return *out ? UTTER_OK : ut_fail_memory(err, n_bytes + 1);

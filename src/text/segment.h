@@ -1,5 +1,8 @@
-/* Cuts text into bounded pieces at the best place there is: paragraph, line, sentence (ICU), clause
- * mark, space, then anywhere between characters. Pieces cover the text in order without gaps. */
+/* Cuts text into bounded pieces. A piece is a whole paragraph (a blank line ends it) or line where that
+ * fits; else it is cut at the last sentence boundary (ICU), clause mark, space or character that fits,
+ * never inside [[raw phonemes]] unless they are too long themselves. A newline inside a paragraph ends
+ * a line only behind the mark of a sentence; elsewhere the text is taken to be wrapped and the newline
+ * is a space. Pieces cover the text in order without gaps. */
 #ifndef UT_TEXT_SEGMENT_H
 #define UT_TEXT_SEGMENT_H
 
@@ -25,7 +28,8 @@ UTTER_CHECKED utter_status ut_segmenter_create(struct ut_mem *mem, const char *t
 bool ut_segmenter_next(struct ut_segmenter *segmenter, struct ut_piece *piece);
 void ut_segmenter_destroy(struct ut_segmenter *segmenter);
 
-/* ERROR_ARGUMENT with the byte offset of the first fault. */
+/* ERROR_ARGUMENT with the byte offset of the first fault. A NUL byte is one: espeak-ng would stop at
+ * it and the rest be lost without a word. */
 UTTER_CHECKED utter_status ut_utf8_check(const char *text, size_t n_bytes, utter_error *err);
 /* True if there is a letter, a digit or a symbol that is spoken. */
 bool ut_text_is_speakable(const char *text, size_t n_bytes);

@@ -1,4 +1,5 @@
-/* Phonemes to phoneme ids. Source: docs/models/piper.md, front end, and the voice file's own tables. */
+/* Phonemes to phoneme ids. Source: docs/models/piper.md, front end, and the voice file's own
+ * tables. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,8 @@ static int compare_key(const void *key, const void *symbol) {
     return order != 0 ? order : -(name[k->n] != '\0');
 }
 
-static const struct ut_piper_symbol *find_symbol(const struct ut_piper_config *config, struct key key) {
+static const struct ut_piper_symbol *find_symbol(const struct ut_piper_config *config,
+                                                 struct key key) {
     return bsearch(&key, config->symbols, config->n_map, sizeof *config->symbols, compare_key);
 }
 
@@ -38,12 +40,14 @@ static struct key next_symbol(const struct ut_piper_config *config, const char *
     return (struct key){text, length};
 }
 
-static utter_status append(const struct ut_piper_config *config, const struct ut_piper_symbol *symbol,
-                           struct ut_piper_ids *out, utter_error *err) {
+static utter_status append(const struct ut_piper_config *config,
+                           const struct ut_piper_symbol *symbol, struct ut_piper_ids *out,
+                           utter_error *err) {
     if (symbol->n_ids > out->capacity - out->n) {
         size_t capacity = 2 * out->capacity + symbol->n_ids + 64, n_bytes;
         int32_t *grown = ut_mul_size(capacity, sizeof *grown, &n_bytes)
-                             ? ut_mem_realloc(config->mem, UT_MEM_SESSION, out->ids, n_bytes) : NULL;
+                             ? ut_mem_realloc(config->mem, UT_MEM_SESSION, out->ids, n_bytes)
+                             : NULL;
         if (!grown) {
             return ut_fail_memory(err, capacity * sizeof *grown);
         }
@@ -58,7 +62,8 @@ static utter_status append(const struct ut_piper_config *config, const struct ut
 }
 
 /* `logged` holds the symbols of this call that were logged; behind MAX_LOGGED no more are. */
-static void skip_symbol(struct key key, struct key *logged, size_t *n_logged, const struct ut_log *log) {
+static void skip_symbol(struct key key, struct key *logged, size_t *n_logged,
+                        const struct ut_log *log) {
     for (size_t i = 0; i < *n_logged; i++) {
         if (logged[i].n == key.n && memcmp(logged[i].text, key.text, key.n) == 0) {
             return;
@@ -71,8 +76,9 @@ static void skip_symbol(struct key key, struct key *logged, size_t *n_logged, co
     }
 }
 
-static utter_status append_symbols(const struct ut_piper_config *config, const char *phonemes, size_t n,
-                                   struct ut_piper_ids *out, const struct ut_log *log, utter_error *err) {
+static utter_status append_symbols(const struct ut_piper_config *config, const char *phonemes,
+                                   size_t n, struct ut_piper_ids *out, const struct ut_log *log,
+                                   utter_error *err) {
     const struct ut_piper_symbol *pad = find_symbol(config, (struct key){"_", 1});
     struct key logged[MAX_LOGGED];
     size_t n_logged = 0;
@@ -94,7 +100,8 @@ static utter_status append_symbols(const struct ut_piper_config *config, const c
             status = append(config, pad, out, err);
         }
     }
-    return status == UTTER_OK ? append(config, find_symbol(config, (struct key){"$", 1}), out, err) : status;
+    return status == UTTER_OK ? append(config, find_symbol(config, (struct key){"$", 1}), out, err)
+                              : status;
 }
 
 utter_status ut_piper_ids_append(const struct ut_piper_config *config, const char *phonemes,

@@ -1,5 +1,5 @@
-/* See voice_config.h. The format is what piper-tts 1.8.0 reads; the house voice's voice.json has the same
- * keys and more, which are read by the model. */
+/* See voice_config.h. The format is what piper-tts 1.8.0 reads; the house voice's voice.json has
+ * the same keys and more, which are read by the model. */
 #include "models/piper/voice_config.h"
 
 #include <float.h>
@@ -11,8 +11,8 @@
 
 enum { MAX_SPEAKERS = 100000, MAX_SYMBOLS = 65536, MAX_CLUSTERS = 1024, MAX_CLUSTER_SYMBOLS = 16 };
 
-/* State of one parse. A string of the document is copied at most once into `strings`, which has room for
- * all of them: each is shorter than its quoted form in the file. */
+/* State of one parse. A string of the document is copied at most once into `strings`, which has
+ * room for all of them: each is shorter than its quoted form in the file. */
 struct parser {
     struct ut_json *doc;
     struct ut_piper_config *config;
@@ -31,7 +31,8 @@ static bool is_absent(struct parser *p, ut_json_ref value) {
     return value < 0 || ut_json_type(p->doc, value) == UT_JSON_NULL;
 }
 
-static utter_status read_object(struct parser *p, ut_json_ref parent, const char *key, ut_json_ref *out) {
+static utter_status read_object(struct parser *p, ut_json_ref parent, const char *key,
+                                ut_json_ref *out) {
     ut_json_ref value = ut_json_member(p->doc, parent, key);
     *out = -1;
     if (is_absent(p, value)) {
@@ -52,7 +53,8 @@ static utter_status read_int(struct parser *p, ut_json_ref parent, const char *k
         return UTTER_OK;
     }
     if (!ut_json_int64(p->doc, value, &number) || number < low || number > high) {
-        return ut_fail(p->err, UTTER_ERROR_FORMAT, "\"%s\" must be an integer in %d..%d", key, low, high);
+        return ut_fail(p->err, UTTER_ERROR_FORMAT, "\"%s\" must be an integer in %d..%d", key, low,
+                       high);
     }
     *out = (int32_t)number;
     return UTTER_OK;
@@ -66,7 +68,8 @@ static utter_status read_float(struct parser *p, ut_json_ref parent, const char 
         return UTTER_OK;
     }
     if (!ut_json_double(p->doc, value, &number) || number < low || number > high) {
-        return ut_fail(p->err, UTTER_ERROR_FORMAT, "\"%s\" must be a number in %g..%g", key, low, high);
+        return ut_fail(p->err, UTTER_ERROR_FORMAT, "\"%s\" must be a number in %g..%g", key, low,
+                       high);
     }
     *out = (float)number;
     return UTTER_OK;
@@ -86,7 +89,8 @@ static const char *plain_string(struct parser *p, ut_json_ref value, size_t *n) 
     return text && strlen(text) == *n ? text : NULL;
 }
 
-static utter_status read_string(struct parser *p, ut_json_ref parent, const char *key, const char **out) {
+static utter_status read_string(struct parser *p, ut_json_ref parent, const char *key,
+                                const char **out) {
     ut_json_ref value = ut_json_member(p->doc, parent, key);
     size_t n;
     if (is_absent(p, value)) {
@@ -101,7 +105,8 @@ static utter_status read_string(struct parser *p, ut_json_ref parent, const char
 }
 
 /* A sorted copy of n items of `size` bytes, or NULL; takes `items` in either case. */
-static void *sort_items(struct parser *p, void *items, size_t n, size_t size, ut_compare_fn compare) {
+static void *sort_items(struct parser *p, void *items, size_t n, size_t size,
+                        ut_compare_fn compare) {
     struct ut_mem *mem = p->config->mem;
     uint32_t *order = ut_mem_calloc(mem, UT_MEM_OTHER, n, sizeof *order);
     char *sorted = ut_mem_calloc(mem, UT_MEM_OTHER, n, size);
@@ -130,14 +135,17 @@ static utter_status read_symbol(struct parser *p, ut_json_ref value, struct ut_p
     const char *key = ut_json_key(p->doc, value);
     *out = (struct ut_piper_symbol){.symbol = keep_string(p, key, strlen(key)), .ids = ids};
     bool is_good = ut_json_type(p->doc, value) == UT_JSON_ARRAY;
-    for (ut_json_ref id = is_good ? ut_json_first(p->doc, value) : -1; id >= 0; id = ut_json_next(p->doc, id)) {
+    for (ut_json_ref id = is_good ? ut_json_first(p->doc, value) : -1; id >= 0;
+         id = ut_json_next(p->doc, id)) {
         int64_t number;
-        is_good = is_good && ut_json_int64(p->doc, id, &number) && number >= 0 && number < MAX_SYMBOLS;
+        is_good =
+            is_good && ut_json_int64(p->doc, id, &number) && number >= 0 && number < MAX_SYMBOLS;
         ids[out->n_ids++] = is_good ? (int32_t)number : 0;
     }
     return is_good ? UTTER_OK
-         : ut_fail(p->err, UTTER_ERROR_FORMAT,
-                   "\"phoneme_id_map\": \"%s\" must be a list of integers in 0..%d", key, MAX_SYMBOLS - 1);
+                   : ut_fail(p->err, UTTER_ERROR_FORMAT,
+                             "\"phoneme_id_map\": \"%s\" must be a list of integers in 0..%d", key,
+                             MAX_SYMBOLS - 1);
 }
 
 static int compare_symbols(uint32_t a, uint32_t b, const void *context) {
@@ -155,11 +163,13 @@ static utter_status read_phoneme_ids(struct parser *p, ut_json_ref root) {
     static const char *const needed[] = {"^", "_", "$"};
     for (size_t i = 0; i < UT_COUNT(needed); i++) {
         if (ut_json_member(p->doc, map, needed[i]) < 0) {
-            return ut_fail(p->err, UTTER_ERROR_FORMAT, "\"phoneme_id_map\" is missing \"%s\"", needed[i]);
+            return ut_fail(p->err, UTTER_ERROR_FORMAT, "\"phoneme_id_map\" is missing \"%s\"",
+                           needed[i]);
         }
     }
     size_t n_ids = 0, n_used = 0;
-    for (ut_json_ref value = ut_json_first(p->doc, map); value >= 0; value = ut_json_next(p->doc, value)) {
+    for (ut_json_ref value = ut_json_first(p->doc, map); value >= 0;
+         value = ut_json_next(p->doc, value)) {
         n_ids += ut_json_count(p->doc, value);
     }
     config->symbols = ut_mem_calloc(config->mem, UT_MEM_OTHER, ut_json_count(p->doc, map),
@@ -175,7 +185,8 @@ static utter_status read_phoneme_ids(struct parser *p, ut_json_ref root) {
         n_used += symbol->n_ids;
     }
     if (status == UTTER_OK) {
-        config->symbols = sort_items(p, config->symbols, config->n_map, sizeof *config->symbols, compare_symbols);
+        config->symbols =
+            sort_items(p, config->symbols, config->n_map, sizeof *config->symbols, compare_symbols);
         status = config->symbols ? UTTER_OK : UTTER_ERROR_MEMORY;
     }
     return status;
@@ -191,8 +202,8 @@ static size_t count_symbols(const char *text, size_t n) {
     return count;
 }
 
-/* A cluster is a list of symbols of one code point each, or a string of them. Returns the joined string,
- * or NULL if it is neither. */
+/* A cluster is a list of symbols of one code point each, or a string of them. Returns the joined
+ * string, or NULL if it is neither. */
 static const char *read_cluster(struct parser *p, ut_json_ref value) {
     size_t n_start = p->n_strings, n, n_symbols = 0;
     const char *text = plain_string(p, value, &n);
@@ -222,7 +233,8 @@ static int compare_clusters(uint32_t a, uint32_t b, const void *context) {
 static utter_status read_vowel_clusters(struct parser *p, ut_json_ref root) {
     struct ut_piper_config *config = p->config;
     ut_json_ref list = ut_json_member(p->doc, root, "vowel_clusters");
-    bool is_container = ut_json_type(p->doc, list) == UT_JSON_ARRAY || ut_json_type(p->doc, list) == UT_JSON_OBJECT;
+    bool is_container =
+        ut_json_type(p->doc, list) == UT_JSON_ARRAY || ut_json_type(p->doc, list) == UT_JSON_OBJECT;
     if (is_absent(p, list) || (is_container && ut_json_count(p->doc, list) == 0)) {
         return UTTER_OK;
     }
@@ -231,24 +243,27 @@ static utter_status read_vowel_clusters(struct parser *p, ut_json_ref root) {
     }
     size_t n = ut_json_count(p->doc, list);
     if (n > MAX_CLUSTERS) {
-        return ut_fail(p->err, UTTER_ERROR_FORMAT, "\"vowel_clusters\" has %zu entries, at most %d", n,
-                       MAX_CLUSTERS);
+        return ut_fail(p->err, UTTER_ERROR_FORMAT, "\"vowel_clusters\" has %zu entries, at most %d",
+                       n, MAX_CLUSTERS);
     }
-    config->vowel_clusters = ut_mem_calloc(config->mem, UT_MEM_OTHER, n, sizeof *config->vowel_clusters);
+    config->vowel_clusters =
+        ut_mem_calloc(config->mem, UT_MEM_OTHER, n, sizeof *config->vowel_clusters);
     if (!config->vowel_clusters) {
         return ut_fail_memory(p->err, n * sizeof *config->vowel_clusters);
     }
-    for (ut_json_ref value = ut_json_first(p->doc, list); value >= 0; value = ut_json_next(p->doc, value)) {
+    for (ut_json_ref value = ut_json_first(p->doc, list); value >= 0;
+         value = ut_json_next(p->doc, value)) {
         const char *cluster = read_cluster(p, value);
         if (!cluster) {
-            return ut_fail(p->err, UTTER_ERROR_FORMAT,
-                           "\"vowel_clusters\": number %zu must be a list of 2..%d single characters",
-                           config->n_vowel_clusters + 1, MAX_CLUSTER_SYMBOLS);
+            return ut_fail(
+                p->err, UTTER_ERROR_FORMAT,
+                "\"vowel_clusters\": number %zu must be a list of 2..%d single characters",
+                config->n_vowel_clusters + 1, MAX_CLUSTER_SYMBOLS);
         }
         config->vowel_clusters[config->n_vowel_clusters++] = cluster;
     }
-    config->vowel_clusters = sort_items(p, config->vowel_clusters, n, sizeof *config->vowel_clusters,
-                                        compare_clusters);
+    config->vowel_clusters =
+        sort_items(p, config->vowel_clusters, n, sizeof *config->vowel_clusters, compare_clusters);
     return config->vowel_clusters ? UTTER_OK : UTTER_ERROR_MEMORY;
 }
 
@@ -266,7 +281,8 @@ static utter_status read_speakers(struct parser *p, ut_json_ref root) {
     if (!config->speaker_names) {
         return ut_fail_memory(p->err, (size_t)config->n_speakers * sizeof *config->speaker_names);
     }
-    for (ut_json_ref value = ut_json_first(p->doc, map); value >= 0; value = ut_json_next(p->doc, value)) {
+    for (ut_json_ref value = ut_json_first(p->doc, map); value >= 0;
+         value = ut_json_next(p->doc, value)) {
         const char *name = ut_json_key(p->doc, value);
         int64_t id;
         if (!ut_json_int64(p->doc, value, &id) || id < 0 || id >= config->n_speakers) {
@@ -304,7 +320,8 @@ static utter_status read_inference(struct parser *p, ut_json_ref root) {
     if (status == UTTER_OK) {
         status = read_float(p, inference, "length_scale", 0.05, 20, &p->config->length_scale);
     }
-    return status == UTTER_OK ? read_float(p, inference, "noise_w", 0, 10, &p->config->noise_w) : status;
+    return status == UTTER_OK ? read_float(p, inference, "noise_w", 0, 10, &p->config->noise_w)
+                              : status;
 }
 
 static utter_status read_language(struct parser *p, ut_json_ref root) {
@@ -321,8 +338,9 @@ static utter_status read_language(struct parser *p, ut_json_ref root) {
         return status;
     }
     config->phoneme_type = strcmp(config->phoneme_type_name, "espeak") == 0 ? UT_PIPER_ESPEAK
-                         : strcmp(config->phoneme_type_name, "text") == 0   ? UT_PIPER_TEXT
-                                                                            : UT_PIPER_PHONEME_TYPE_OTHER;
+                           : strcmp(config->phoneme_type_name, "text") == 0
+                               ? UT_PIPER_TEXT
+                               : UT_PIPER_PHONEME_TYPE_OTHER;
     if (config->phoneme_type == UT_PIPER_ESPEAK && config->espeak_voice[0] == '\0') {
         return ut_fail(p->err, UTTER_ERROR_FORMAT, "\"espeak\" is missing \"voice\"");
     }
@@ -338,9 +356,11 @@ static utter_status read_counts(struct parser *p, ut_json_ref root) {
         status = read_int(p, root, "num_symbols", 1, MAX_SYMBOLS, &config->n_symbols);
     }
     if (status == UTTER_OK) {
-        status = read_int(p, root, "default_speaker_id", 0, config->n_speakers - 1, &config->default_speaker);
+        status = read_int(p, root, "default_speaker_id", 0, config->n_speakers - 1,
+                          &config->default_speaker);
     }
-    return status == UTTER_OK ? read_int(p, root, "hop_length", 1, 4096, &config->hop_length) : status;
+    return status == UTTER_OK ? read_int(p, root, "hop_length", 1, 4096, &config->hop_length)
+                              : status;
 }
 
 static utter_status read_all(struct parser *p) {
@@ -350,8 +370,8 @@ static utter_status read_all(struct parser *p) {
         return ut_fail(p->err, UTTER_ERROR_FORMAT, "the configuration must be a JSON object");
     }
     utter_status (*const readers[])(struct parser *, ut_json_ref) = {
-        read_audio, read_counts, read_inference, read_language, read_phoneme_ids, read_vowel_clusters,
-        read_speakers,
+        read_audio,       read_counts,         read_inference, read_language,
+        read_phoneme_ids, read_vowel_clusters, read_speakers,
     };
     utter_status status = read_string(p, root, "dataset", &p->config->dataset);
     for (size_t i = 0; i < UT_COUNT(readers) && status == UTTER_OK; i++) {
@@ -363,9 +383,17 @@ static utter_status read_all(struct parser *p) {
 utter_status ut_piper_config_parse(struct ut_mem *mem, const char *text, size_t n,
                                    struct ut_piper_config *out, utter_error *err) {
     *out = (struct ut_piper_config){
-        .mem = mem, .n_speakers = 1, .n_symbols = 256,
-        .noise_scale = 0.667f, .length_scale = 1.0f, .noise_w = 0.8f,
-        .phoneme_type_name = "espeak", .espeak_voice = "", .language = "", .quality = "", .dataset = "",
+        .mem = mem,
+        .n_speakers = 1,
+        .n_symbols = 256,
+        .noise_scale = 0.667f,
+        .length_scale = 1.0f,
+        .noise_w = 0.8f,
+        .phoneme_type_name = "espeak",
+        .espeak_voice = "",
+        .language = "",
+        .quality = "",
+        .dataset = "",
     };
     struct parser p = {.config = out, .err = err};
     utter_status status = ut_json_parse(mem, text, n, &p.doc, err);

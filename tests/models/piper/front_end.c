@@ -1,7 +1,7 @@
 /* The whole front end, text to ids, against recordings of piper-tts 1.8.0: the training lines of
- * train_ids.tsv and the cases of frontend_golden.tsv (its format is told in its head). Sentences, marks
- * and ids must be right with every espeak-ng. Which phonemes it gives is its own affair: the floors are
- * those of 1.51 and are not checked with another version. */
+ * train_ids.tsv and the cases of frontend_golden.tsv (its format is told in its head). Sentences,
+ * marks and ids must be right with every espeak-ng. Which phonemes it gives is its own affair: the
+ * floors are those of 1.51 and are not checked with another version. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,6 +84,11 @@ static bool is_1_51(void) {
     return strncmp(ut_espeak_version(), "1.51", 4) == 0;
 }
 
+static bool ends_with(const char *text, const char *suffix) {
+    size_t n = strlen(text), n_suffix = strlen(suffix);
+    return n >= n_suffix && strcmp(text + n - n_suffix, suffix) == 0;
+}
+
 /* ---- Training lines ------------------------------------------------------------------------ */
 
 static void training_lines(void **state) {
@@ -97,13 +102,18 @@ static void training_lines(void **state) {
     for (char *line; (line = next_field(&rest, "\n")) != NULL && *line;) {
         const char *expected = next_field(&line, "\t");
         struct ut_sentences sentences;
-        assert_int_equal(ut_phonemize_espeak(&mem, "en-us", line, strlen(line), &sentences, NULL, NULL), UTTER_OK);
+        assert_int_equal(
+            ut_phonemize_espeak(&mem, "en-us", line, strlen(line), &sentences, NULL, NULL),
+            UTTER_OK);
         /* Training took a line as one sentence, a space between those in it. */
         struct byte_buffer phonemes = {0};
         for (size_t i = 0; i < sentences.n; i++) {
             byte_buffer_append(&phonemes, " ", i > 0);
             byte_buffer_append(&phonemes, sentences.items[i].phonemes, sentences.items[i].n_bytes);
         }
+        /* It kept the empty sentence that a quote behind the last mark makes; here it is dropped.
+         */
+        byte_buffer_append(&phonemes, " ", ends_with(line, ".\""));
         n_lines++;
         n_equal += ids_equal((const char *)phonemes.data, phonemes.n, expected);
         byte_buffer_free(&phonemes);
@@ -126,10 +136,11 @@ struct language {
 /* 0 where no rule known makes 1.51 agree. */
 static struct language languages[] = {
     {"en-us", 137, 146, 0, 0}, {"en-gb-x-rp", 5, 5, 0, 0}, {"fr", 6, 6, 0, 0}, {"es", 6, 6, 0, 0},
-    {"nl", 4, 4, 0, 0}, {"pl", 4, 4, 0, 0}, {"tr", 4, 4, 0, 0}, {"ar", 3, 3, 0, 0}, {"text", 4, 4, 0, 0},
-    {"cs", 1, 1, 0, 0}, {"fi", 1, 1, 0, 0}, {"da", 1, 1, 0, 0}, {"hi", 1, 1, 0, 0}, {"el", 1, 1, 0, 0},
-    {"vi", 1, 1, 0, 0}, {"hu", 1, 1, 0, 0}, {"ja", 1, 1, 0, 0}, {"de", 3, 8, 0, 0}, {"it", 2, 5, 0, 0},
-    {"ru", 1, 5, 0, 0}, {"pt-br", 0, 3, 0, 0}, {"uk", 0, 1, 0, 0}, {"sv", 0, 1, 0, 0}, {"cmn", 0, 1, 0, 0},
+    {"nl", 4, 4, 0, 0},        {"pl", 4, 4, 0, 0},         {"tr", 4, 4, 0, 0}, {"ar", 3, 3, 0, 0},
+    {"text", 4, 4, 0, 0},      {"cs", 1, 1, 0, 0},         {"fi", 1, 1, 0, 0}, {"da", 1, 1, 0, 0},
+    {"hi", 1, 1, 0, 0},        {"el", 1, 1, 0, 0},         {"vi", 1, 1, 0, 0}, {"hu", 1, 1, 0, 0},
+    {"ja", 1, 1, 0, 0},        {"de", 3, 8, 0, 0},         {"it", 2, 5, 0, 0}, {"ru", 1, 5, 0, 0},
+    {"pt-br", 0, 3, 0, 0},     {"uk", 0, 1, 0, 0},         {"sv", 0, 1, 0, 0}, {"cmn", 0, 1, 0, 0},
 };
 
 static struct language *find_language(const char *voice) {
@@ -154,9 +165,10 @@ static bool marks_equal(const char *a, const char *b) {
 
 static void phonemize(const char *voice, const char *text, struct ut_sentences *out) {
     utter_error err;
-    utter_status status = strcmp(voice, "text") == 0
-        ? ut_phonemize_text(&mem, text, strlen(text), out, &err)
-        : ut_phonemize_espeak(&mem, voice, text, strlen(text), out, NULL, &err);
+    utter_status status =
+        strcmp(voice, "text") == 0
+            ? ut_phonemize_text(&mem, text, strlen(text), out, &err)
+            : ut_phonemize_espeak(&mem, voice, text, strlen(text), out, NULL, &err);
     if (status != UTTER_OK) {
         fail_msg("%s: %s: %s", voice, text, err.message);
     }
@@ -173,7 +185,8 @@ static bool check_line(const char *voice, const char *text, char *phonemes, char
             fail_msg("%s: %s: %zu sentences are too many", voice, text, sentences.n);
         }
         if (!marks_equal(sentences.items[i].phonemes, expected)) {
-            fail_msg("%s: %s: marks of '%s', recorded '%s'", voice, text, sentences.items[i].phonemes, expected);
+            fail_msg("%s: %s: marks of '%s', recorded '%s'", voice, text,
+                     sentences.items[i].phonemes, expected);
         }
         if (!ids_equal(expected, strlen(expected), expected_ids)) {
             fail_msg("%s: %s: wrong ids for '%s'", voice, text, expected);
@@ -212,7 +225,8 @@ static void recorded_cases(void **state) {
     assert_int_equal(n_lines, 226);
     for (size_t i = 0; i < UT_COUNT(languages); i++) {
         const struct language *l = &languages[i];
-        print_message("%s: %d of %d have the recorded phonemes\n", l->voice, l->n_equal, l->n_lines);
+        print_message("%s: %d of %d have the recorded phonemes\n", l->voice, l->n_equal,
+                      l->n_lines);
         assert_int_equal(l->n_lines, l->n_total);
     }
     free(file);
@@ -225,8 +239,8 @@ static void recorded_phonemes(void **state) {
     }
     for (size_t i = 0; i < UT_COUNT(languages); i++) {
         if (languages[i].n_equal < languages[i].n_floor) {
-            fail_msg("%s: %d lines are right, at least %d should be", languages[i].voice, languages[i].n_equal,
-                     languages[i].n_floor);
+            fail_msg("%s: %d lines are right, at least %d should be", languages[i].voice,
+                     languages[i].n_equal, languages[i].n_floor);
         }
     }
 }

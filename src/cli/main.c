@@ -1,0 +1,83 @@
+/* utter: finds the subcommand and shows help. */
+#include <signal.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const struct cli_command *const commands[] = {
+    &speak_command,    &info_command,  &voices_command,
+    &backends_command, &trace_command, &bench_command,
+};
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static int print_overview(void) {
+    printf("utter %s: local text-to-speech\n\n"
+           "  utter speak \"Hello there.\" -o hello.wav    speak into a file\n"
+           "  utter speak \"Hello there.\" --play          speak aloud\n"
+           "  utter speak -m VOICE.onnx -f book.txt -o book.opus\n\n"
+           "Commands:\n",
+           utter_version());
+    for (int i = 0; i < N_COMMANDS; i++) {
+        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    }
+    printf("\n\"utter help COMMAND\" shows a command's options; \"man utter\" tells everything.\n");
+    return cli_finish_output();
+}
+
+static int print_help(const struct cli_command *command) {
+    printf("utter %s: %s\n\nUsage: utter %s %s\n\n", command->name, command->summary, command->name,
+           command->usage);
+    args_print_options(stdout, command->options, command->n_options);
+    if (command->notes) {
+        printf("\n%s", command->notes);
+    }
+    return cli_finish_output();
+}
+
+static const struct cli_command *find_command(const char *name) {
+    const char *names[N_COMMANDS + 1];
+    for (int i = 0; i < N_COMMANDS; i++) {
+        if (strcmp(name, commands[i]->name) == 0) {
+            return commands[i];
+        }
+        names[i] = commands[i]->name;
+    }
+    names[N_COMMANDS] = "help";
+    const char *nearest = args_nearest(name, names, N_COMMANDS + 1);
+    if (nearest) {
+        cli_print_error("there is no command \"%s\"; did you mean \"%s\"?", name, nearest);
+    } else {
+        cli_print_error("there is no command \"%s\"; \"utter help\" lists them", name);
+    }
+    return NULL;
+}
+
+static bool is_one_of(const char *word, const char *a, const char *b, const char *c) {
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
+}
+
+int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error with a message */
+    if (argc < 2) {
+        return print_overview();
+    }
+    const char *name = argv[1];
+    if (is_one_of(name, "--version", "-V", "version")) {
+        printf("utter %s\n", utter_version());
+        return cli_finish_output();
+    }
+    bool help = is_one_of(name, "help", "--help", "-h");
+    if (help && argc == 2) {
+        return print_overview();
+    }
+    const struct cli_command *command = find_command(help ? argv[2] : name);
+    if (!command) {
+        return EXIT_USAGE;
+    }
+    struct args args = {.options = command->options,
+                        .n_options = command->n_options,
+                        .argc = argc - 2,
+                        .argv = argv + 2};
+    int code = help ? SHOW_HELP : command->run(&args);
+    return code == SHOW_HELP ? print_help(command) : code;
+}

@@ -6,6 +6,19 @@ import sys
 from pathlib import Path
 
 TESTED_BY = {
+    "cli/backends.c": "tests/cli/commands.py",
+    "cli/bench.c": "tests/cli/commands.py",
+    "cli/common.c": "tests/cli/errors.py",
+    "cli/info.c": "tests/cli/commands.py",
+    "cli/interrupt.c": "tests/cli/signals.py",
+    "cli/main.c": "tests/cli/commands.py",
+    "cli/progress.c": "tests/cli/speak.py",
+    "cli/speak.c": "tests/cli/speak.py",
+    "cli/text_input.c": "tests/cli/errors.py",
+    "cli/trace.c": "tests/cli/commands.py",
+    "cli/voices.c": "tests/cli/commands.py",
+    "compute/attention.c": "tests/compute/ops.c",
+    "compute/layer.c": "tests/compute/ops.c",
     "kernels/kernels.c": "tests/kernels/checkkernels.c",
     "kernels/scalar.c": "tests/kernels/checkkernels.c",
     "kernels/spline.c": "tests/kernels/checkkernels.c",
@@ -13,6 +26,13 @@ TESTED_BY = {
     "kernels/x86/conv_avx512.c": "tests/kernels/checkkernels.c",
     "kernels/x86/elementwise_avx2.c": "tests/kernels/checkkernels.c",
     "kernels/x86/elementwise_avx512.c": "tests/kernels/checkkernels.c",
+    "models/piper/durations.c": "tests/models/trace.c",
+    "models/piper/encoder.c": "tests/models/trace.c",
+    "models/piper/flow.c": "tests/models/trace.c",
+    "models/piper/layers.c": "tests/models/trace.c",
+    "models/piper/load.c": "tests/models/hostile.c",
+    "models/piper/tensor_map.c": "tests/models/voices.c",
+    "models/piper/trace.c": "tests/models/trace.c",
 }
 
 

@@ -119,7 +119,8 @@ typedef struct utter_memory {
     uint64_t other_bytes;
     uint64_t mapped_bytes;  /* model files mapped right now (read-only, shared with the page cache) */
     uint64_t peak_bytes;    /* of the sum of the first three */
-    uint64_t n_allocations; /* calls of the allocator so far; unchanged by a warmed-up speak */
+    uint64_t n_allocations; /* calls of the allocator so far; a warmed-up stream adds none to it in
+                             * utter_stream_speak_ids, and only the text front end does otherwise */
 } utter_memory;
 
 UTTER_API void utter_engine_memory(const utter_engine *engine, utter_memory *out);
@@ -169,7 +170,7 @@ typedef struct utter_voice_info {
 
 UTTER_API void utter_voice_get_info(const utter_voice *voice, utter_voice_info *out);
 
-/* Name of speaker 0..n_speakers-1, or NULL out of range. Lives as long as the voice. */
+/* Name of speaker 0..n_speakers-1; NULL out of range, or when it has none. Lives as long as the voice. */
 UTTER_API const char *utter_voice_speaker(const utter_voice *voice, int32_t index);
 
 /* A speaker by name or decimal number. ERROR_NOT_FOUND suggests the nearest name. */
@@ -186,7 +187,7 @@ UTTER_API UTTER_CHECKED utter_status utter_voice_describe(const utter_voice *voi
  * one of them. Free it with utter_free. */
 UTTER_API UTTER_CHECKED utter_status utter_backends(utter_engine *engine, const utter_voice *voice,
                                                     char **json, utter_error *err);
-UTTER_API void utter_free(void *block); /* for strings that the library returned */
+UTTER_API void utter_free(void *block); /* for strings that the library returned; NULL is fine */
 
 /* ---- Speaking ----------------------------------------------------------------------------- */
 
@@ -207,8 +208,11 @@ typedef struct utter_speak_options {
     float noise_w;       /* 0..10; NAN: the voice's own */
     float volume;        /* gain, 0..10; samples stay within -1..1 */
     bool normalize;      /* scale every sentence to full level, as the piper program does */
-    float sentence_silence_s;  /* 0..10 added after a sentence; NAN: by punctuation */
-    uint64_t seed;       /* same seed, same text, same processor level: same samples */
+    /* 0..10, added after every sentence. NAN: between sentences only, 0.15 s, and 0.35 s between
+     * paragraphs; the formant voice pauses by itself. */
+    float sentence_silence_s;
+    uint64_t seed;       /* same seed, same text, same processor level: same samples (the formant
+                          * voice excepted: espeak-ng keeps a state of its own between texts) */
     const char *language; /* espeak voice to phonemize with; NULL: the voice's own */
     utter_progress_fn progress; /* after each sentence; NULL: none */
     void *progress_user;

@@ -1,6 +1,6 @@
-/* What a backend is to the engine: it turns a piece of text into sentences ("units") and a unit into
- * samples. native (utter's own kernels) and espeak (formant voice) are here; onnxruntime comes later
- * behind the same functions. */
+/* What a backend is to the engine: it turns a piece of text into sentences ("units") and a unit
+ * into samples. native (utter's own kernels) and espeak (formant voice) are here; others fit behind
+ * the same functions. Voices may be shared by threads; a session belongs to one thread. */
 #ifndef UT_BACKEND_BACKEND_H
 #define UT_BACKEND_BACKEND_H
 
@@ -23,58 +23,85 @@ struct ut_backend_voice {
 /* Scratch of one speaker at a time. */
 struct ut_backend_session;
 
-struct ut_unit {
-    size_t text_begin, text_end; /* bytes of the piece; where a fallback takes over */
-    int32_t *ids;                /* native: phoneme ids; NULL for backends that take text */
-    size_t n_ids;
-    float pause_s;               /* silence that belongs behind it */
+/* What stands behind a unit: how long a pause belongs there. */
+enum ut_unit_end {
+    UT_UNIT_CUT, /* the sentence goes on: it was too long for one unit */
+    UT_UNIT_SENTENCE,
+    UT_UNIT_PARAGRAPH,
+    UT_UNIT_N_ENDS
 };
 
+struct ut_unit {
+    size_t text_begin, text_end; /* bytes of the piece; where a fallback takes over */
+    const int32_t *ids; /* the session's, until its next `units`; NULL: the backend takes text */
+    size_t n_ids;
+    enum ut_unit_end end;
+};
+
+/* A list that keeps its memory when it is cleared, so that it stops growing after a while. */
 struct ut_units {
     struct ut_mem *mem;
     struct ut_unit *items;
     size_t n, capacity;
-    uint32_t n_skipped_symbols;
+    uint32_t n_skipped_symbols; /* phonemes that the voice has no id for */
 };
 
+void ut_units_init(struct ut_units *units, struct ut_mem *mem);
+void ut_units_clear(struct ut_units *units);
+UTTER_CHECKED utter_status ut_units_append(struct ut_units *units, struct ut_unit unit,
+                                           utter_error *err);
 void ut_units_free(struct ut_units *units); /* leaves an empty list */
 
 struct ut_speak_params { /* resolved: no NAN, no -1 */
     int32_t speaker;
-    float length_scale, noise_scale, noise_w;
+    float length_scale; /* the voice's own, divided by speed */
+    float noise_scale, noise_w;
     float speed;
-    uint64_t seed; /* of this unit */
-    const char *language;
-    const char *text; /* the piece, for backends that take text */
+    uint64_t seed;        /* of this unit */
+    const char *language; /* NULL: the voice's own */
+    const char *text;     /* the piece that the unit's range refers to; NULL if there is none */
     bool (*sink)(void *user, const float *samples, size_t n);
     void *user;
     const _Atomic bool *cancel;
 };
 
-struct ut_stage_times {
+struct ut_speak_stats { /* `speak` adds to these, also when it fails */
     double encode_s, flow_s, decode_s;
+    uint32_t n_skipped_symbols;
 };
 
 struct ut_backend {
-    const char *name; /* "native" */
+    const char *name;              /* "native" */
+    size_t max_ids;                /* of a unit; 0: it takes text */
+    bool supports_streaming;       /* samples arrive before the unit is finished */
+    float pause_s[UT_UNIT_N_ENDS]; /* silence behind a unit unless the caller states another */
+
     utter_status (*open)(const struct ut_backend_context *context, const char *path,
                          struct ut_backend_voice **out, utter_error *err);
     void (*close)(struct ut_backend_voice *voice);
+    /* Fills everything but size and fallback_reason. */
     void (*info)(const struct ut_backend_voice *voice, utter_voice_info *out);
     const char *(*speaker_name)(const struct ut_backend_voice *voice, int32_t index);
     int32_t (*default_speaker)(const struct ut_backend_voice *voice);
-    /* Metadata of the voice as a JSON object; with tensors, a list of them. Free with ut_mem_free. */
+    /* The espeak voice that speaks this voice's language, for a fallback; "" if not known. */
+    const char *(*espeak_voice)(const struct ut_backend_voice *voice);
+    /* Metadata as a JSON object; with tensors, a list of them. Free with ut_mem_free. */
     utter_status (*describe)(const struct ut_backend_voice *voice, bool tensors, char **json,
                              utter_error *err);
     utter_status (*session_create)(const struct ut_backend_voice *voice,
                                    struct ut_backend_session **out, utter_error *err);
     void (*session_destroy)(struct ut_backend_session *session);
-    /* One piece of text (ut_segmenter) to sentences. language NULL: the voice's own. */
+    /* One piece of text (ut_segmenter) to sentences; replaces what `out` held. */
     utter_status (*units)(struct ut_backend_session *session, const char *text, size_t n_bytes,
                           const char *language, struct ut_units *out, utter_error *err);
+    /* ERROR_CANCELLED when params->cancel was set or the sink returned false. */
     utter_status (*speak)(struct ut_backend_session *session, const struct ut_unit *unit,
-                          const struct ut_speak_params *params, struct ut_stage_times *times,
+                          const struct ut_speak_params *params, struct ut_speak_stats *stats,
                           utter_error *err);
+    /* utter_trace for the voice at `path`; NULL where there are no stages. */
+    utter_status (*trace)(const struct ut_backend_context *context, const char *path,
+                          const char *golden, const char *case_name, const char *out_path,
+                          utter_trace_fn stage, void *user, utter_error *err);
 };
 
 extern const struct ut_backend ut_backend_native;

@@ -1,0 +1,172 @@
+/* The fallback chain: a voice that cannot be loaded still speaks, through espeak-ng, in the
+ * language that its configuration names. What is not there at all is an error: a mistyped path must
+ * not be answered by another voice. */
+#include "backend/chain.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/json.h"
+#include "models/piper/piper.h"
+#include "ut_config.h"
+
+enum { MAX_CONFIG_BYTES = 16 << 20, NAME_SIZE = 64 };
+
+static bool is_espeak_path(const char *path) {
+    return strcmp(path, "espeak") == 0 || strncmp(path, "espeak:", 7) == 0;
+}
+
+/* ---- The language of a voice that does not load -------------------------------------------- */
+
+static char *read_file(struct ut_mem *mem, const char *path, size_t *n) {
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        return NULL;
+    }
+    struct stat info;
+    char *text = NULL;
+    if (fstat(fileno(file), &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0 &&
+        info.st_size <= MAX_CONFIG_BYTES) {
+        text = ut_mem_alloc(mem, UT_MEM_OTHER, (size_t)info.st_size);
+    }
+    *n = text ? fread(text, 1, (size_t)info.st_size, file) : 0;
+    fclose(file);
+    return text;
+}
+
+/* espeak.voice of one configuration file; false if it cannot be read. */
+static bool read_language(struct ut_mem *mem, const char *path, char name[NAME_SIZE]) {
+    size_t n;
+    char *text = read_file(mem, path, &n);
+    struct ut_json *json = NULL;
+    bool found = false;
+    if (text && ut_json_parse(mem, text, n, &json, NULL) == UTTER_OK) {
+        ut_json_ref espeak = ut_json_member(json, 0, "espeak");
+        const char *voice = ut_json_string(json, ut_json_member(json, espeak, "voice"), &n);
+        found = voice && *voice && strlen(voice) == n && n < NAME_SIZE;
+        if (found) {
+            memcpy(name, voice, n + 1);
+        }
+        ut_json_free(json);
+    }
+    ut_mem_free(mem, text);
+    return found;
+}
+
+/* VOICE.onnx.json, or voice.json beside voice.safetensors. English where neither tells. */
+static void guess_language(struct ut_mem *mem, const char *path, char name[NAME_SIZE]) {
+    static const char extension[] = ".safetensors";
+    char model[PATH_MAX], config[PATH_MAX + 8];
+    snprintf(name, NAME_SIZE, "en-us");
+    if (ut_piper_find_model(path, model, NULL) != UTTER_OK) {
+        return;
+    }
+    size_t n = strlen(model), n_extension = sizeof extension - 1;
+    snprintf(config, sizeof config, "%s.json", model);
+    if (!read_language(mem, config, name) && n > n_extension &&
+        strcmp(model + n - n_extension, extension) == 0) {
+        snprintf(config, sizeof config, "%.*s.json", (int)(n - n_extension), model);
+        (void)read_language(mem, config, name);
+    }
+}
+
+/* ---- Opening ------------------------------------------------------------------------------ */
+
+static utter_status open_espeak(const struct ut_backend_context *context, const char *name,
+                                struct ut_backend_voice **out, utter_error *err) {
+    char path[NAME_SIZE + 8];
+    snprintf(path, sizeof path, "espeak:%s", name);
+    return ut_backend_espeak.open(context, path, out, err);
+}
+
+/* The voice of the model's language, or English where espeak-ng does not have that. */
+static utter_status open_espeak_for(const struct ut_backend_context *context,
+                                    const char *model_path, struct ut_backend_voice **out,
+                                    utter_error *err) {
+    char name[NAME_SIZE];
+    guess_language(context->mem, model_path, name);
+    utter_status status = open_espeak(context, name, out, err);
+    return status == UTTER_ERROR_NOT_FOUND ? open_espeak(context, "en-us", out, err) : status;
+}
+
+/* Puts the house voice's folder in `path`; false when it is not installed. */
+static bool find_house_voice(char path[PATH_MAX]) {
+    static const char *const places[] = {UT_DATA_DIR "/voices/house", UT_SOURCE_VOICES "/house"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct stat info;
+        if (stat(places[i], &info) == 0 && S_ISDIR(info.st_mode)) {
+            snprintf(path, PATH_MAX, "%s", places[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+static utter_status check_exists(const char *path, struct stat *info, utter_error *err) {
+    if (!*path) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "the path of the voice is empty");
+    }
+    if (stat(path, info) == 0) {
+        return UTTER_OK;
+    }
+    bool missing = errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG;
+    return ut_fail(err, missing ? UTTER_ERROR_NOT_FOUND : UTTER_ERROR_IO, "voice '%s': %s", path,
+                   strerror(errno));
+}
+
+static utter_status open_model(const struct ut_backend_context *context, const char *path,
+                               bool no_fallback, struct ut_backend_voice **out,
+                               char reason[UT_REASON_SIZE], utter_error *err) {
+    struct stat info;
+    utter_error load_error = {0}, espeak_error = {0};
+    utter_status status = check_exists(path, &info, err);
+    if (status != UTTER_OK) {
+        return status;
+    }
+    status = ut_backend_native.open(context, path, out, &load_error);
+    /* A folder without a voice, or with several: not a voice that is broken. */
+    bool no_voice = status == UTTER_ERROR_ARGUMENT ||
+                    (status == UTTER_ERROR_NOT_FOUND && S_ISDIR(info.st_mode));
+    if (status == UTTER_OK || no_fallback || no_voice) {
+        return status == UTTER_OK ? status : ut_fail(err, status, "%s", load_error.message);
+    }
+    if (open_espeak_for(context, path, out, &espeak_error) != UTTER_OK) {
+        return ut_fail(err, status, "%s; falling back to espeak failed too: %s", load_error.message,
+                       espeak_error.message);
+    }
+    snprintf(reason, UT_REASON_SIZE, "%s", load_error.message);
+    utter_voice_info voice_info = {0};
+    ut_backend_espeak.info(*out, &voice_info);
+    ut_log(&context->log, UTTER_LOG_WARNING, "%s; speaking with espeak (%s) instead",
+           load_error.message, voice_info.name);
+    return UTTER_OK;
+}
+
+utter_status ut_backend_open(const struct ut_backend_context *context, const char *path,
+                             utter_backend wanted, bool no_fallback, struct ut_backend_voice **out,
+                             char reason[UT_REASON_SIZE], utter_error *err) {
+    char house[PATH_MAX];
+    struct stat info;
+    *out = NULL;
+    reason[0] = '\0';
+    if (!path) {
+        path = wanted != UTTER_BACKEND_ESPEAK && find_house_voice(house) ? house : "espeak";
+    }
+    if (is_espeak_path(path)) {
+        if (wanted == UTTER_BACKEND_NATIVE) {
+            return ut_fail(err, UTTER_ERROR_ARGUMENT,
+                           "'%s' cannot be spoken by the native backend: "
+                           "name a model, or leave the backend to auto",
+                           path);
+        }
+        return ut_backend_espeak.open(context, path, out, err);
+    }
+    if (wanted == UTTER_BACKEND_ESPEAK) {
+        utter_status status = check_exists(path, &info, err);
+        return status == UTTER_OK ? open_espeak_for(context, path, out, err) : status;
+    }
+    return open_model(context, path, no_fallback, out, reason, err);
+}

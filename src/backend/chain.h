@@ -1,0 +1,22 @@
+/* Which backend speaks a voice: the chain native -> espeak, and what the backends of this build
+ * are. */
+#ifndef UT_BACKEND_CHAIN_H
+#define UT_BACKEND_CHAIN_H
+
+#include "backend/backend.h"
+
+enum { UT_REASON_SIZE = 500 };
+
+/* Opens `path` as utter_voice_open describes it (NULL, "espeak", "espeak:LANG", a file or a
+ * folder). `reason` is "" or says why the voice speaks through a later backend than `wanted`. */
+UTTER_CHECKED utter_status ut_backend_open(const struct ut_backend_context *context,
+                                           const char *path, utter_backend wanted, bool no_fallback,
+                                           struct ut_backend_voice **out,
+                                           char reason[UT_REASON_SIZE], utter_error *err);
+
+/* The backends as a JSON array; `voice` may be NULL. Free with ut_mem_free. */
+UTTER_CHECKED utter_status ut_backend_report(const struct ut_backend_context *context,
+                                             const struct ut_backend_voice *voice, char **json,
+                                             utter_error *err);
+
+#endif

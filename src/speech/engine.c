@@ -1,0 +1,120 @@
+/* The engine: what all voices share. Memory functions, kernels of one processor level, a thread
+ * pool, the log. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu.h"
+#include "speech/speech.h"
+#include "ut_config.h"
+
+enum { MAX_THREADS = 256 };
+
+const char *utter_version(void) {
+    return UT_VERSION;
+}
+
+static utter_status choose_kernels(const char *name, const struct ut_kernels **out,
+                                   utter_error *err) {
+    enum ut_cpu_level level = ut_cpu_level_best();
+    if (name && strcmp(name, "auto") != 0 && !ut_cpu_level_parse(name, &level)) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT,
+                       "cpu is '%.40s': it must be auto, scalar, avx2, avx512 "
+                       "or neon",
+                       name);
+    }
+    *out = ut_kernels_get(level);
+    if (!*out) {
+        return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
+                       "this processor or build has no %s; the best it has "
+                       "is %s",
+                       ut_cpu_level_name(level), ut_cpu_level_name(ut_cpu_level_best()));
+    }
+    return UTTER_OK;
+}
+
+static utter_status check_options(const utter_engine_options *options, utter_error *err) {
+    if (options->n_threads < 0 || options->n_threads > MAX_THREADS) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "n_threads is %d: it must be 0 to %d",
+                       options->n_threads, MAX_THREADS);
+    }
+    if (options->allocator && (!options->allocator->alloc || !options->allocator->free)) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "allocator: alloc and free must not be NULL");
+    }
+    return UTTER_OK;
+}
+
+utter_status utter_engine_create(const utter_engine_options *options, utter_engine **out,
+                                 utter_error *err) {
+    utter_engine_options known;
+    const struct ut_kernels *kernels;
+    if (!out) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "out is NULL");
+    }
+    *out = NULL;
+    utter_engine_options_init(&known);
+    utter_status status =
+        ut_options_read(&known, sizeof known, options, "utter_engine_options", err);
+    status = status ? status : check_options(&known, err);
+    status = status ? status : choose_kernels(known.cpu, &kernels, err);
+    if (status != UTTER_OK) {
+        return status;
+    }
+    /* The engine holds the ut_mem that accounts for everything else; its own block is in no
+     * account. */
+    struct ut_mem first;
+    ut_mem_init(&first, known.allocator);
+    utter_engine *engine = ut_mem_calloc(&first, UT_MEM_OTHER, 1, sizeof *engine);
+    if (!engine) {
+        return ut_fail_memory(err, sizeof *engine);
+    }
+    ut_mem_init(&engine->mem, known.allocator);
+    engine->context.mem = &engine->mem;
+    engine->context.compute.kernels = kernels;
+    engine->context.log = (struct ut_log){known.log, known.log_user};
+    int n_threads = known.n_threads ? known.n_threads : ut_pool_default_threads();
+    status = ut_pool_create(&engine->mem, n_threads, &engine->context.compute.pool, err);
+    if (status != UTTER_OK) {
+        utter_engine_destroy(engine);
+        return status;
+    }
+    *out = engine;
+    return UTTER_OK;
+}
+
+void utter_engine_destroy(utter_engine *engine) {
+    if (engine) {
+        struct ut_mem last;
+        ut_pool_destroy(engine->context.compute.pool);
+        ut_mem_init(&last, &engine->mem.allocator);
+        ut_mem_free(&last, engine);
+    }
+}
+
+int32_t utter_engine_threads(const utter_engine *engine) {
+    return ut_pool_threads(engine->context.compute.pool);
+}
+
+const char *utter_engine_cpu(const utter_engine *engine) {
+    return ut_cpu_level_name(engine->context.compute.kernels->level);
+}
+
+void utter_engine_memory(const utter_engine *engine, utter_memory *out) {
+    utter_memory memory = {.size = sizeof memory};
+    ut_mem_report(&engine->mem, &memory);
+    ut_options_write(out, &memory, sizeof memory);
+}
+
+utter_status utter_trace(utter_engine *engine, const char *path, const char *golden,
+                         const char *case_name, const char *out_path, utter_trace_fn stage,
+                         void *user, utter_error *err) {
+    if (!engine || !path || !golden) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "engine, path and golden must not be NULL");
+    }
+    /* One family has stages today; the formant voice has none, and its path is no file. */
+    return ut_backend_native.trace(&engine->context, path, golden, case_name, out_path, stage, user,
+                                   err);
+}
+
+void utter_free(void *block) {
+    free(block);
+}

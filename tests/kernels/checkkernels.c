@@ -167,6 +167,7 @@ static int test_level(const struct ut_kernels *table, const struct options *o) {
 }
 
 int main(int argc, char **argv) {
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a kernel that faults leaves the lines before it */
     struct options o;
     int status = parse_options(&o, argc, argv), n_failed = check_coverage();
     if (status) {

@@ -3,7 +3,7 @@ import os
 import resource
 import subprocess
 
-from program import IDS, MULTI, TINY, UTTER, ProgramTest, main, needs_espeak
+from program import HAS_ENCODERS, IDS, MULTI, TINY, UTTER, ProgramTest, main, needs_encoders, needs_espeak
 
 
 class WrongUsage(ProgramTest):
@@ -149,9 +149,15 @@ class BadPlaces(ProgramTest):
         self.speak("empty", "")
         self.speak(["/dev/full", "No space left", "free some space"], "/dev/full")
 
+    @needs_encoders
     def test_every_format_on_a_full_disk(self):
         for name in "wav", "wav-f32", "pcm", "pcm-f32", "flac", "opus", "vorbis", "mp3":
             self.fails(1, "No space left", "speak", "-m", TINY, "--ids", IDS, "-o", "/dev/full", "--format", name)
+
+    def test_formats_that_the_build_lacks(self):
+        if HAS_ENCODERS:
+            self.skipTest("built with libsndfile and libsoxr")
+        self.speak("utter was built without lib", "a.opus")
 
     def test_full_disk_leaves_no_file(self):
         def limit():

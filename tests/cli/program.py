@@ -21,6 +21,14 @@ def _has_espeak():
     return any(b["type"] == "espeak" and b["available"] for b in json.loads(answer))
 
 
+def _has_encoders():
+    """For Opus, which also has to be resampled."""
+    return subprocess.run([UTTER, "speak", "-m", TINY, "--ids", IDS, "-o", "/dev/null", "--format", "opus"],
+                          capture_output=True, check=False).returncode == 0
+
+
+HAS_ENCODERS = _has_encoders()
+needs_encoders = unittest.skipUnless(HAS_ENCODERS, "built without libsndfile or libsoxr")
 needs_espeak = unittest.skipUnless(_has_espeak(), "built without espeak-ng: no phonemes for text")
 
 

@@ -7,7 +7,8 @@ import subprocess
 import unittest
 import wave
 
-from program import HOUSE, IDS, MULTI, TINY, UTTER, ProgramTest, main, needs_espeak, wav_fields
+from program import (HOUSE, IDS, MULTI, TINY, UTTER, ProgramTest, main, needs_encoders, needs_espeak,
+                     wav_fields)
 
 
 class Places(ProgramTest):
@@ -73,6 +74,7 @@ class Formats(ProgramTest):
         self.assertIn(self.CODEC.get(extension, b""), data[:100])
         self.assertGreater(len(data), 1000)
 
+    @needs_encoders
     def test_by_extension(self):
         for extension in self.MAGIC:
             self.ok("speak", "-m", TINY, "--ids", IDS, "-o", "a." + extension)
@@ -80,6 +82,7 @@ class Formats(ProgramTest):
         self.ok("speak", "-m", TINY, "--ids", IDS, "-o", "without_extension")
         self.check("wav", self.get("without_extension"))
 
+    @needs_encoders
     def test_by_option_to_a_pipe(self):
         for name, extension in [("wav", "wav"), ("flac", "flac"), ("opus", "opus"), ("vorbis", "ogg"),
                                 ("mp3", "mp3")]:
@@ -92,6 +95,7 @@ class Formats(ProgramTest):
         self.same(s16, self.samples("a.wav"))
         self.assertEqual(len(f32), 2 * len(s16))
 
+    @needs_encoders
     def test_option_wins_over_extension(self):
         self.ok("speak", "-m", TINY, "--ids", IDS, "--format", "flac", "-o", "a.wav")
         self.check("flac", self.get("a.wav"))

@@ -7,7 +7,7 @@
 #include "text/marks.h"
 #include "text/phonemes.h"
 #include "text/segment.h"
-#include "text/utf8.h"
+#include "text/utf8_walk.h"
 #include "ut_config.h"
 
 static void check_sentences(const struct ut_sentences *list, size_t n) {

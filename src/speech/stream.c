@@ -24,6 +24,7 @@ struct speech {
     size_t n_bytes, n_bytes_done;
     uint64_t n_units;
     double pause_s; /* owed before the next unit */
+    bool continues; /* the last unit was cut: the next belongs to its sentence */
     double start_s, start_cpu_s;
 };
 
@@ -183,10 +184,11 @@ static void report_progress(struct speech *speech, size_t n_bytes_done) {
 static utter_status pause_after(struct speech *speech, enum ut_unit_end end) {
     utter_stream *stream = speech->stream;
     bool stated = !isnan(speech->options.sentence_silence_s);
-    if (end == UT_UNIT_CUT) {
+    speech->result.n_sentences += !speech->continues;
+    speech->continues = end == UT_UNIT_CUT;
+    if (speech->continues) {
         return UTTER_OK;
     }
-    speech->result.n_sentences++;
     if (!stated) {
         speech->pause_s = stream->voice->voice->backend->pause_s[end];
         return UTTER_OK;

@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <espeak-ng/espeak_ng.h>
+#include <limits.h>
 #include <locale.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <strings.h>
 
 #include "base/checked.h"
+#include "base/nearest.h"
 
 /* Globals because the library behind them is one: espeak-ng keeps its translator, its voice and its
  * position in the text in globals of its own. All are read and written under the mutex only. */
@@ -95,35 +97,16 @@ static bool is_mbrola(const char *name) {
            strcasestr(name, "mbrola");
 }
 
-/* Edit distance of two short names without regard to case. */
-static size_t name_distance(const char *a, const char *b) {
-    size_t row[MAX_NAME + 1], n_b = strnlen(b, MAX_NAME);
-    for (size_t j = 0; j <= n_b; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 0; a[i] && i < MAX_NAME; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < n_b; j++) {
-            bool same = tolower((unsigned char)a[i]) == tolower((unsigned char)b[j]);
-            size_t replace = diagonal + (same ? 0 : 1);
-            diagonal = row[j + 1];
-            row[j + 1] = UT_MIN(replace, UT_MIN(row[j], diagonal) + 1);
-        }
-    }
-    return row[n_b];
-}
-
 static utter_status fail_not_found(const char *name, utter_error *err) {
     const char *nearest[N_NEAREST] = {"", "", ""};
-    size_t distance[N_NEAREST] = {SIZE_MAX, SIZE_MAX, SIZE_MAX};
+    int distance[N_NEAREST] = {INT_MAX, INT_MAX, INT_MAX};
     const espeak_VOICE **voices = espeak_ListVoices(NULL);
     for (; voices && *voices; voices++) {
         if (is_mbrola((*voices)->identifier) || (*voices)->languages[0] == '\0') {
             continue;
         }
         const char *language = (*voices)->languages + 1; /* behind its priority byte */
-        size_t d = name_distance(name, language);
+        int d = ut_edit_distance(name, language);
         for (int i = 0; i < N_NEAREST && strcmp(nearest[i], language) != 0; i++) {
             if (d < distance[i]) {
                 memmove(&distance[i + 1], &distance[i],

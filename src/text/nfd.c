@@ -2,7 +2,7 @@
 #include "text/nfd.h"
 
 #include "base/checked.h"
-#include "text/utf8.h"
+#include "text/utf8_walk.h"
 #include "ut_config.h"
 
 #if UT_HAVE_ICU

@@ -18,7 +18,7 @@
 #include "text/nfd.h"
 #include "text/segment.h"
 #include "text/text_buffer.h"
-#include "text/utf8.h"
+#include "text/utf8_walk.h"
 #include "ut_config.h"
 
 #if UT_HAVE_ESPEAK

@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/utf8.h"
 #include "text/marks.h"
-#include "text/utf8.h"
+#include "text/utf8_walk.h"
 #include "ut_config.h"
 
 #if UT_HAVE_ICU
@@ -259,27 +260,10 @@ bool ut_segmenter_next(struct ut_segmenter *segmenter, struct ut_piece *piece) {
 
 /* ---- Checks -------------------------------------------------------------------------------- */
 
-/* Bytes of the well-formed character (Unicode, table 3-7) at s[0, n), 0 if there is none. */
-static size_t well_formed(const unsigned char *s, size_t n) {
-    unsigned char c = s[0], low = 0x80, high = 0xBF; /* of the second byte */
-    size_t length = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
-    low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : low;
-    high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : high;
-    if (length > n || (length > 1 && (s[1] < low || s[1] > high))) {
-        return 0;
-    }
-    for (size_t i = 2; i < length; i++) {
-        if ((s[i] & 0xC0) != 0x80) {
-            return 0;
-        }
-    }
-    return length;
-}
-
 utter_status ut_utf8_check(const char *text, size_t n_bytes, utter_error *err) {
     for (size_t at = 0; at < n_bytes;) {
-        size_t length = well_formed((const unsigned char *)text + at, n_bytes - at);
-        if (length == 0) {
+        size_t length;
+        if (ut_utf8_decode(text + at, n_bytes - at, &length) < 0) {
             return ut_fail(err, UTTER_ERROR_ARGUMENT,
                            "the text is not UTF-8: byte 0x%02x at offset %zu; convert it first",
                            (unsigned char)text[at], at);

@@ -59,6 +59,29 @@ static void speaks_every_fixture(void **state) {
     utter_engine_destroy(engine);
 }
 
+/* A sentence counts once: also when blanks behind it, or its own length, cut the text in pieces. */
+static void sentences_are_counted_once(void **state) {
+    utter_engine *engine = open_engine(1, NULL);
+    utter_voice *voice = open_voice(engine, data_path("piper/tiny.onnx"));
+    static char padded[20000];
+    utter_result result = {.size = sizeof result};
+    struct heard heard;
+    memset(padded, ' ', sizeof padded - 1);
+    memcpy(padded, "Hi.", 3);
+    heard_init(&heard, false);
+    assert_int_equal(say(voice, padded, NULL, &heard, &result), UTTER_OK);
+    assert_int_equal(result.n_sentences, 1);
+    for (size_t i = 0; i + 4 < 6000; i += 4) {
+        memcpy(padded + i, "aha ", 4);
+    }
+    assert_int_equal(say(voice, padded, NULL, &heard, &result), UTTER_OK);
+    assert_int_equal(result.n_sentences, 1);
+    assert_int_equal(say(voice, "One. Two. Three.", NULL, &heard, &result), UTTER_OK);
+    assert_int_equal(result.n_sentences, 3);
+    utter_voice_close(voice);
+    utter_engine_destroy(engine);
+}
+
 static void same_seed_same_samples(void **state) {
     utter_engine *engine = open_engine(1, NULL);
     utter_voice *voice = open_voice(engine, data_path("piper/tiny.onnx"));
@@ -521,6 +544,7 @@ int main(void) {
         cmocka_unit_test(odd_texts),
         cmocka_unit_test(long_texts_in_bounded_memory),
         cmocka_unit_test(unknown_symbols_are_counted),
+        cmocka_unit_test(sentences_are_counted_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@
 
 #include "base/checked.h"
 #include "text/marks.h"
-#include "text/utf8.h"
+#include "text/utf8_walk.h"
 
 static void every_mark(void **state) {
     static const struct {

@@ -11,7 +11,7 @@
 #include "base/checked.h"
 #include "support/failing_allocator.h"
 #include "text/segment.h"
-#include "text/utf8.h"
+#include "text/utf8_walk.h"
 #include "ut_config.h"
 
 static struct ut_mem mem;

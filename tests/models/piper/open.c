@@ -1,5 +1,4 @@
 /* Finding the files of a voice: by file, by folder, and what is said when something is missing. */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,10 +61,7 @@ static const char *path_of(struct fixture *f, const char *name) {
 }
 
 static void put(struct fixture *f, const char *name, const struct byte_buffer *bytes) {
-    FILE *file = fopen(path_of(f, name), "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes->data, 1, bytes->n, file), bytes->n);
-    fclose(file);
+    byte_buffer_write_file(bytes, path_of(f, name));
 }
 
 static utter_status open_voice(struct fixture *f, const char *name) {

@@ -45,7 +45,7 @@ static int setup(void **state) {
     struct voice voice;
     struct byte_buffer model = {0}, json = {0};
     struct voice_spec spec = voice_spec_tiny_multi();
-    struct ut_weights *weights;
+    struct ut_weights *weights = NULL;
     static struct fixture f;
     f = (struct fixture){0};
     ut_mem_init(&f.mem, NULL);

@@ -7,13 +7,26 @@ import time
 from program import TINY, UTTER, ProgramTest, main, needs_espeak
 
 
+def default_signals():
+    """A test run in the background may have inherited ignored ones."""
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def ignored_hangup():
+    default_signals()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 @needs_espeak
 class Signals(ProgramTest):
-    def start(self, *args, **more):
+    def start(self, *args, preexec_fn=default_signals, **more):
         """Begins to speak a megabyte of text, which takes far longer than the test."""
         text = self.put("text.txt", b"One two three four five six seven eight nine ten. " * 20000)
-        return subprocess.Popen([UTTER, "speak", "-m", TINY, "--cpu", "scalar", "-f", text, *args],
-                                cwd=self.folder, stderr=subprocess.PIPE, **more)
+        process = subprocess.Popen([UTTER, "speak", "-m", TINY, "--cpu", "scalar", "-f", text, *args],
+                                   cwd=self.folder, stderr=subprocess.PIPE, preexec_fn=preexec_fn, **more)
+        self.addCleanup(process.kill)
+        return process
 
     def wait_for_sound(self):
         """Until the temporary file has some."""
@@ -43,7 +56,7 @@ class Signals(ProgramTest):
 
     def test_ignored_signal_stays_ignored(self):
         """As nohup does it."""
-        process = self.start("-o", "a.wav", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        process = self.start("-o", "a.wav", preexec_fn=ignored_hangup)
         self.wait_for_sound()
         process.send_signal(signal.SIGHUP)
         time.sleep(0.2)

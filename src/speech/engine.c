@@ -25,8 +25,8 @@ static utter_status choose_kernels(const char *name, const struct ut_kernels **o
     *out = ut_kernels_get(level);
     if (!*out) {
         return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
-                       "this processor or build has no %s; the best it has "
-                       "is %s",
+                       "%s is not supported on this processor, or not in this build; "
+                       "the best that is: %s",
                        ut_cpu_level_name(level), ut_cpu_level_name(ut_cpu_level_best()));
     }
     return UTTER_OK;

@@ -13,7 +13,7 @@
 #include "models/piper/piper.h"
 #include "ut_config.h"
 
-enum { MAX_CONFIG_BYTES = 16 << 20, NAME_SIZE = 64 };
+enum { NAME_SIZE = 64 };
 
 static bool is_espeak_path(const char *path) {
     return strcmp(path, "espeak") == 0 || strncmp(path, "espeak:", 7) == 0;
@@ -21,56 +21,23 @@ static bool is_espeak_path(const char *path) {
 
 /* ---- The language of a voice that does not load -------------------------------------------- */
 
-static char *read_file(struct ut_mem *mem, const char *path, size_t *n) {
-    FILE *file = fopen(path, "rb");
-    if (!file) {
-        return NULL;
-    }
-    struct stat info;
-    char *text = NULL;
-    if (fstat(fileno(file), &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0 &&
-        info.st_size <= MAX_CONFIG_BYTES) {
-        text = ut_mem_alloc(mem, UT_MEM_OTHER, (size_t)info.st_size);
-    }
-    *n = text ? fread(text, 1, (size_t)info.st_size, file) : 0;
-    fclose(file);
-    return text;
-}
-
-/* espeak.voice of one configuration file; false if it cannot be read. */
-static bool read_language(struct ut_mem *mem, const char *path, char name[NAME_SIZE]) {
-    size_t n;
-    char *text = read_file(mem, path, &n);
+/* espeak.voice of the configuration beside the model; English where it does not tell. */
+static void guess_language(struct ut_mem *mem, const char *path, char name[NAME_SIZE]) {
+    char model[PATH_MAX], *text = NULL;
     struct ut_json *json = NULL;
-    bool found = false;
-    if (text && ut_json_parse(mem, text, n, &json, NULL) == UTTER_OK) {
+    size_t n;
+    snprintf(name, NAME_SIZE, "en-us");
+    if (ut_piper_find_model(path, model, NULL) == UTTER_OK &&
+        ut_piper_read_config(mem, model, &text, &n, NULL) == UTTER_OK &&
+        ut_json_parse(mem, text, n, &json, NULL) == UTTER_OK) {
         ut_json_ref espeak = ut_json_member(json, 0, "espeak");
         const char *voice = ut_json_string(json, ut_json_member(json, espeak, "voice"), &n);
-        found = voice && *voice && strlen(voice) == n && n < NAME_SIZE;
-        if (found) {
+        if (voice && *voice && strlen(voice) == n && n < NAME_SIZE) {
             memcpy(name, voice, n + 1);
         }
         ut_json_free(json);
     }
     ut_mem_free(mem, text);
-    return found;
-}
-
-/* VOICE.onnx.json, or voice.json beside voice.safetensors. English where neither tells. */
-static void guess_language(struct ut_mem *mem, const char *path, char name[NAME_SIZE]) {
-    static const char extension[] = ".safetensors";
-    char model[PATH_MAX], config[PATH_MAX + 8];
-    snprintf(name, NAME_SIZE, "en-us");
-    if (ut_piper_find_model(path, model, NULL) != UTTER_OK) {
-        return;
-    }
-    size_t n = strlen(model), n_extension = sizeof extension - 1;
-    snprintf(config, sizeof config, "%s.json", model);
-    if (!read_language(mem, config, name) && n > n_extension &&
-        strcmp(model + n - n_extension, extension) == 0) {
-        snprintf(config, sizeof config, "%.*s.json", (int)(n - n_extension), model);
-        (void)read_language(mem, config, name);
-    }
 }
 
 /* ---- Opening ------------------------------------------------------------------------------ */

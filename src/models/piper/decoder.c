@@ -21,7 +21,7 @@ enum { TILE_FLOATS = 32 << 10, MIN_TILE_ROWS = 128, SAMPLES_PER_CALL = 4096 };
 /* Rows first .. end - 1 of an activation; data points at row `first`. Rows before 0 are zeros. */
 struct window {
     float *data;
-    int n_ch, capacity;
+    int n_ch;
     int64_t first, end;
 };
 
@@ -65,7 +65,6 @@ static bool window_init(struct ut_arena *arena, struct window *w, int n_ch, int6
                         int n_before) {
     w->data = ut_arena_alloc(arena, (size_t)capacity * (size_t)n_ch, sizeof(float));
     w->n_ch = n_ch;
-    w->capacity = (int)capacity;
     w->first = -n_before;
     w->end = 0;
     if (w->data) {

@@ -106,9 +106,17 @@ utter_status ut_piper_find_model(const char *path, char model_path[PATH_MAX], ut
     return UTTER_OK;
 }
 
+utter_status ut_piper_read_config(struct ut_mem *mem, const char *model_path, char **text, size_t *n,
+                                  utter_error *err) {
+    char path[CONFIG_PATH_MAX];
+    *text = NULL;
+    utter_status status = find_config(model_path, path, err);
+    return status ? status : read_config(mem, path, text, n, err);
+}
+
 utter_status ut_piper_open(struct ut_mem *mem, const struct ut_compute *compute, const char *path,
                            const struct ut_log *log, struct ut_piper **out, utter_error *err) {
-    char model_path[PATH_MAX], config_path[CONFIG_PATH_MAX];
+    char model_path[PATH_MAX];
     struct ut_weights *weights = NULL;
     char *json = NULL;
     size_t n_json = 0;
@@ -116,8 +124,7 @@ utter_status ut_piper_open(struct ut_mem *mem, const struct ut_compute *compute,
     utter_status status = ut_piper_find_model(path, model_path, err);
     /* The model first: a damaged or foreign file should be called that, not "without a .json". */
     status = status ? status : ut_weights_open(mem, model_path, &weights, err);
-    status = status ? status : find_config(model_path, config_path, err);
-    status = status ? status : read_config(mem, config_path, &json, &n_json, err);
+    status = status ? status : ut_piper_read_config(mem, model_path, &json, &n_json, err);
     if (status == UTTER_OK) {
         status = ut_piper_load(mem, compute, weights, json, n_json, log, out, err);
         status = status ? ut_fail_context(err, status, "%s", model_path) : status;

@@ -21,7 +21,11 @@ UTTER_CHECKED utter_status ut_piper_open(struct ut_mem *mem, const struct ut_com
 /* The model file that `path` means: the one in that folder, else `path` itself, there or not. */
 UTTER_CHECKED utter_status ut_piper_find_model(const char *path, char model_path[PATH_MAX],
                                                utter_error *err);
-/* The same from bytes already parsed (tests, fuzzing). Takes neither. */
+/* The configuration beside a model file, VOICE.onnx.json or voice.json, as n bytes of unchecked text.
+ * Free *text with ut_mem_free, also after an error. */
+UTTER_CHECKED utter_status ut_piper_read_config(struct ut_mem *mem, const char *model_path,
+                                                char **text, size_t *n, utter_error *err);
+/* ut_piper_open from bytes already parsed (tests, fuzzing). Takes neither. */
 UTTER_CHECKED utter_status ut_piper_load(struct ut_mem *mem, const struct ut_compute *compute,
                                          const struct ut_weights *weights, const char *json,
                                          size_t n_json, const struct ut_log *log,

@@ -75,6 +75,23 @@ void ut_gelu(const struct ut_compute *compute, float *x, int n_rows, int n_ch);
 void ut_conv_tanh(const struct ut_compute *compute, float *y, float *linear, const float *x,
                   ptrdiff_t x_row, const float *w, int n, int n_rows);
 
+/* y = gelu_new(x), the tanh form, in place. */
+void ut_gelu_tanh(const struct ut_compute *compute, float *x, int n_rows, int n_ch);
+
+/* A bidirectional LSTM. Gates in the order i, f, g, o. */
+struct ut_lstm {
+    int n_in, n_hidden;
+    struct {
+        struct ut_layer input;     /* n_in -> 4 * n_hidden, with the sum of both biases */
+        struct ut_layer recurrent; /* n_hidden -> 4 * n_hidden, without bias */
+    } directions[2];               /* forward, backward */
+};
+/* x [n_rows, n_in] with row pitch x_row to y [n_rows, 2 * n_hidden] with row pitch y_row: the forward
+ * direction, then the backward one. The two directions run side by side. Takes scratch from `arena`;
+ * false when there is no memory. */
+bool ut_lstm_run(const struct ut_compute *compute, struct ut_arena *arena, const struct ut_lstm *lstm,
+                 const float *x, ptrdiff_t x_row, float *y, ptrdiff_t y_row, int n_rows);
+
 /* Multi-head self-attention with learned relative positions within +-window (Shaw et al.,
  * arXiv:1803.02155), as in VITS: scores q k / sqrt(d) plus q rel_k / sqrt(d) in the band, softmax,
  * then p v plus the band of p times rel_v. */

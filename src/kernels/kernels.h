@@ -76,6 +76,21 @@ struct ut_spline {
     float size_scale;   /* widths and heights are multiplied by this before the softmax */
 };
 
+/* y[t][c] = f(x[t][c] * scale[c] + shift[c]): an adaptive instance normalisation (its statistics and
+ * style folded into scale and shift) and the activation behind it. f is the snake
+ * v + sin(alpha[c] * v)^2 * inv_alpha[c] (arXiv:2006.08195) where alpha is not NULL, else the leaky
+ * ReLU with `slope` (1: the identity). */
+struct ut_modulate {
+    const float *x;
+    ptrdiff_t x_row;
+    float *y; /* may be x with the same pitch */
+    ptrdiff_t y_row;
+    const float *scale, *shift; /* [n_ch]; both NULL: v = x */
+    const float *alpha, *inv_alpha;
+    float slope;
+    int n_rows, n_ch;
+};
+
 struct ut_kernels {
     enum ut_cpu_level level;
     int panel; /* output channels in one weight panel; the same for every conv entry */
@@ -106,10 +121,24 @@ struct ut_kernels {
 
     void (*spline_inverse_f32)(const struct ut_spline *op);
 
+    void (*modulate_f32)(const struct ut_modulate *op);
+
+    /* Per channel over n_rows >= 1 rows: mean[c], and m2[c], the sum of squared deviations from that
+     * mean, taken in a second pass. Rows are added in order, one accumulator for a channel. */
+    void (*moments_f32)(float *mean, float *m2, const float *x, ptrdiff_t x_row, int n_rows,
+                        int n_ch);
+
+    /* One LSTM step behind its matrix products: gates [4 * n] in the order i, f, g, o, before their
+     * sigmoids and tanh. c = sigmoid(f) * c + sigmoid(i) * tanh(g); h = sigmoid(o) * tanh(c). */
+    void (*lstm_cell_f32)(float *h, float *c, const float *gates, int n);
+
     /* Elementwise; y may be x (and a, b or c). NaN gives NaN; gelu(-infinity) is NaN too, by its
      * formula. */
     void (*leaky_relu_f32)(float *y, const float *x, float slope, size_t n);
     void (*gelu_f32)(float *y, const float *x, size_t n); /* exact form, with erf */
+    void (*gelu_tanh_f32)(float *y, const float *x, size_t n); /* "gelu_new": the tanh form */
+    void (*sin_f32)(float *y, const float *x, size_t n); /* |x| <= 1e5; infinities give NaN */
+    void (*cos_f32)(float *y, const float *x, size_t n);
     void (*tanh_f32)(float *y, const float *x, size_t n);
     void (*sigmoid_f32)(float *y, const float *x, size_t n);
     void (*exp_f32)(float *y, const float *x, size_t n);

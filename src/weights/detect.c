@@ -33,7 +33,7 @@ const char *ut_format_label(enum ut_format format) {
     static const char *const labels[] = {
         [UT_FORMAT_UNKNOWN] = "unknown",         [UT_FORMAT_ONNX] = "onnx",
         [UT_FORMAT_SAFETENSORS] = "safetensors", [UT_FORMAT_GGUF] = "gguf",
-        [UT_FORMAT_TORCH_ZIP] = "torch",
+        [UT_FORMAT_TORCH_ZIP] = "torch",         [UT_FORMAT_TORCH_OLD] = "torch",
     };
     return labels[format];
 }

@@ -1,5 +1,10 @@
 /* One table of named tensors whatever the file was: read-only views over the mapped file, validated
- * as a whole before the first is visible (reliability rules in docs/architecture.md). */
+ * as a whole before the first is visible (reliability rules in docs/architecture.md).
+ *
+ * Names: a torch file's nested maps are joined with '/', as in "decoder/module.encode.conv1.weight_v";
+ * a file that is one bare tensor has the name "". Dimensions are in torch's order in every format: a
+ * GGUF file's are reversed. Tensors that a torch file stores with strides are gathered into row-major
+ * copies. */
 #ifndef UT_WEIGHTS_WEIGHTS_H
 #define UT_WEIGHTS_WEIGHTS_H
 
@@ -24,11 +29,26 @@ enum ut_dtype {
     UT_I64,
     UT_U64,
     UT_BOOL,
+    /* Blocks of quantized values, laid out as in GGUF. The first dimension to vary (the last of dims)
+     * is a multiple of the block's elements. */
+    UT_Q4_0,
+    UT_Q4_1,
+    UT_Q5_0,
+    UT_Q5_1,
+    UT_Q8_0,
+    UT_Q2_K,
+    UT_Q3_K,
+    UT_Q4_K,
+    UT_Q5_K,
+    UT_Q6_K,
+    UT_TQ1_0,
+    UT_TQ2_0,
     UT_N_DTYPES
 };
 
-const char *ut_dtype_name(enum ut_dtype type); /* "f32" */
-size_t ut_dtype_size(enum ut_dtype type);      /* bytes of an element */
+const char *ut_dtype_name(enum ut_dtype type); /* "f32", "q4_k" */
+size_t ut_dtype_size(enum ut_dtype type);      /* bytes of an element, or of a block */
+size_t ut_dtype_block(enum ut_dtype type);     /* elements in a block; 1 for the unquantized types */
 
 enum { UT_MAX_DIMS = 4 };
 
@@ -46,7 +66,8 @@ enum ut_format {
     UT_FORMAT_ONNX,
     UT_FORMAT_SAFETENSORS,
     UT_FORMAT_GGUF,
-    UT_FORMAT_TORCH_ZIP
+    UT_FORMAT_TORCH_ZIP, /* torch.save since 1.6 */
+    UT_FORMAT_TORCH_OLD  /* torch.save's single stream of pickles */
 };
 
 /* By content, not by name: needs the first 16 bytes at most, may look at all. */
@@ -73,7 +94,8 @@ size_t ut_weights_count(const struct ut_weights *weights);
 const struct ut_tensor *ut_weights_at(const struct ut_weights *weights, size_t index);
 const struct ut_tensor *ut_weights_find(const struct ut_weights *weights, const char *name);
 
-/* File-level metadata as strings (ONNX metadata_props and producer, safetensors __metadata__). */
+/* File-level metadata as strings (ONNX metadata_props and producer, safetensors __metadata__, the
+ * strings, numbers and booleans of a GGUF file; weights/gguf.h has getters by type). */
 size_t ut_weights_n_metadata(const struct ut_weights *weights);
 void ut_weights_metadata(const struct ut_weights *weights, size_t index, const char **key,
                          const char **value);
@@ -90,7 +112,8 @@ void ut_weights_release(const struct ut_weights *weights, const struct ut_tensor
  * instead of raising SIGBUS). Call it once after the last read. */
 UTTER_CHECKED utter_status ut_weights_check(const struct ut_weights *weights, utter_error *err);
 
-/* Elements as f32 (from f32, f16, bf16, f64); false for other types. dst holds all elements. */
+/* Elements as f32 (from f32, f16, bf16, f64 and the quantized types); false for integers. dst holds all
+ * elements. */
 bool ut_tensor_to_f32(const struct ut_tensor *tensor, float *dst);
 uint64_t ut_tensor_n_elements(const struct ut_tensor *tensor);
 

@@ -1,0 +1,46 @@
+/* Kokoro's tensors under one set of names and shapes, whatever file they come from: the .pth, a safetensors
+ * file or GGUF of the same tensors, or a GGUF file of TTS.cpp.
+ *
+ * Names are PART.KEY of the .pth without "module.", weight norm folded into NAME.weight, and
+ * "encoder.albert_layer_groups.0.albert_layers.0." written "layer.", for example
+ *   bert.embeddings.word_embeddings.weight        bert.layer.attention.query.weight
+ *   predictor.text_encoder.lstms.1.fc.weight      predictor.lstm.weight_ih_l0_reverse
+ *   predictor.F0.0.norm1.fc.weight                decoder.generator.resblocks.0.convs1.0.weight
+ *   decoder.generator.resblocks.0.alpha1.0        text_encoder.cnn.0.1.gamma
+ * Shapes are those of the .pth after folding. Values are f32 where they had to be computed (folded,
+ * assembled from split gates, dequantized), else as in the file (f32, f16, bf16). */
+#ifndef UT_KOKORO_LAYOUT_H
+#define UT_KOKORO_LAYOUT_H
+
+#include "weights/weights.h"
+
+enum ut_kokoro_layout {
+    UT_KOKORO_TORCH,  /* .pth or safetensors with its names: weight_g, weight_v, "module." */
+    UT_KOKORO_PLAIN,  /* the names above: a GGUF or safetensors file that utter wrote */
+    UT_KOKORO_TTSCPP
+};
+
+struct ut_kokoro_tensors;
+
+/* Does this table hold Kokoro? Cheap; false for every other family. */
+bool ut_kokoro_detect(const struct ut_weights *weights);
+
+/* Borrows the table. ERROR_FORMAT when tensors of the family are missing or stand twice. */
+UTTER_CHECKED utter_status ut_kokoro_tensors_create(struct ut_mem *mem, const struct ut_weights *weights,
+                                                    struct ut_kokoro_tensors **out, utter_error *err);
+void ut_kokoro_tensors_destroy(struct ut_kokoro_tensors *tensors); /* NULL is fine */
+enum ut_kokoro_layout ut_kokoro_tensors_layout(const struct ut_kokoro_tensors *tensors);
+
+/* The tensor of a name, made when asked for; it stays until it is dropped. ERROR_FORMAT names the
+ * tensor that is missing or whose parts do not fit each other. Not thread safe. */
+UTTER_CHECKED utter_status ut_kokoro_tensor_get(struct ut_kokoro_tensors *tensors, const char *name,
+                                                const struct ut_tensor **out, utter_error *err);
+bool ut_kokoro_tensor_exists(const struct ut_kokoro_tensors *tensors, const char *name);
+/* Frees what `get` computed and gives the file's pages back. The pointer is dead then. */
+void ut_kokoro_tensor_drop(struct ut_kokoro_tensors *tensors, const struct ut_tensor *tensor);
+
+/* All names in a fixed order, for writing a file. */
+size_t ut_kokoro_tensors_count(const struct ut_kokoro_tensors *tensors);
+const char *ut_kokoro_tensors_name(const struct ut_kokoro_tensors *tensors, size_t index);
+
+#endif

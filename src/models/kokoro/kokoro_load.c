@@ -1,0 +1,297 @@
+/* Loading Kokoro: tensors to packed layers, sizes from their shapes. The parts of the network load
+ * themselves (text_load.c, prosody.c, adain_decoder.c, generator_load.c) with the functions here.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "models/kokoro/kokoro_model.h"
+
+/* No dimension of a Kokoro layer comes near this; more would only serve to exhaust memory. */
+enum { MAX_DIMENSION = 1 << 16, NAME_SIZE = 128 };
+
+static utter_status fail_shape(const struct ut_tensor *tensor, const char *name, int n_out,
+                               int n_in, int n_taps, utter_error *err) {
+    char wanted[64], found[64] = "";
+    size_t n = 0;
+    for (int i = 0; i < tensor->n_dims && n < sizeof found; i++) {
+        n += (size_t)snprintf(found + n, sizeof found - n, "%s%llu", i ? ", " : "",
+                              (unsigned long long)tensor->dims[i]);
+    }
+    snprintf(wanted, sizeof wanted, "%d, %d, %d", n_out, n_in, n_taps);
+    return ut_fail(
+        err, UTTER_ERROR_FORMAT,
+        "tensor %s has the shape [%s], expected [%s] (-1: any): the file does not hold a "
+        "Kokoro model of one piece",
+        name, found, wanted);
+}
+
+utter_status ut_kokoro_load_shape(struct kokoro_loader *loader, const char *name, int n_dims,
+                                  int dims[UT_MAX_DIMS], utter_error *err) {
+    const struct ut_tensor *tensor;
+    utter_status status = ut_kokoro_tensor_get(loader->tensors, name, &tensor, err);
+    if (status) {
+        return status;
+    }
+    for (int i = 0; i < UT_MAX_DIMS; i++) {
+        if (tensor->n_dims != n_dims || tensor->dims[i] < 1 || tensor->dims[i] > MAX_DIMENSION) {
+            status = ut_fail(
+                err, UTTER_ERROR_FORMAT,
+                "tensor %s has %d dimensions, one of them %llu: expected %d, each 1 to %d", name,
+                tensor->n_dims, (unsigned long long)tensor->dims[i], n_dims, (int)MAX_DIMENSION);
+            break;
+        }
+        dims[i] = (int)tensor->dims[i];
+    }
+    ut_kokoro_tensor_drop(loader->tensors, tensor);
+    return status;
+}
+
+static bool fits(uint64_t found, int wanted) {
+    return found >= 1 && found <= MAX_DIMENSION &&
+           (wanted == KOKORO_ANY || found == (uint64_t)wanted);
+}
+
+static utter_status get_weight(struct kokoro_loader *loader, const char *name, int n_out, int n_in,
+                               int n_taps, const struct ut_tensor **out, utter_error *err) {
+    utter_status status = ut_kokoro_tensor_get(loader->tensors, name, out, err);
+    if (status) {
+        return status;
+    }
+    const struct ut_tensor *t = *out;
+    bool is_layer = t->n_dims == 2 || t->n_dims == 3;
+    if (!is_layer || !fits(t->dims[0], n_out) || !fits(t->dims[1], n_in) ||
+        !fits(t->dims[2], n_taps)) {
+        status = fail_shape(t, name, n_out, n_in, n_taps, err);
+        ut_kokoro_tensor_drop(loader->tensors, t);
+    }
+    return status;
+}
+
+static utter_status get_vector(struct kokoro_loader *loader, const char *name, size_t n,
+                               const struct ut_tensor **out, utter_error *err) {
+    utter_status status = ut_kokoro_tensor_get(loader->tensors, name, out, err);
+    if (status == UTTER_OK && ut_tensor_n_elements(*out) != n) {
+        status = ut_fail(err, UTTER_ERROR_FORMAT, "tensor %s has %llu values, expected %zu", name,
+                         (unsigned long long)ut_tensor_n_elements(*out), n);
+        ut_kokoro_tensor_drop(loader->tensors, *out);
+    }
+    return status;
+}
+
+utter_status ut_kokoro_load_layer(struct kokoro_loader *loader, const char *name, int n_out,
+                                  int n_in, int n_taps, bool bias, struct ut_layer *out,
+                                  utter_error *err) {
+    char full[NAME_SIZE];
+    const struct ut_tensor *weight, *biases = NULL;
+    snprintf(full, sizeof full, "%s.weight", name);
+    utter_status status = get_weight(loader, full, n_out, n_in, n_taps, &weight, err);
+    if (status) {
+        return status;
+    }
+    if (bias) {
+        snprintf(full, sizeof full, "%s.bias", name);
+        status = get_vector(loader, full, (size_t)weight->dims[0], &biases, err);
+    }
+    if (status == UTTER_OK) {
+        struct ut_layer_source source = ut_layer_source_conv(weight, biases);
+        status = ut_layer_pack(&loader->model->compute, &loader->model->weights, &source, out, err);
+        if (biases) {
+            ut_kokoro_tensor_drop(loader->tensors, biases);
+        }
+    }
+    ut_kokoro_tensor_drop(loader->tensors, weight);
+    return status;
+}
+
+utter_status ut_kokoro_load_values(struct kokoro_loader *loader, const char *name, size_t n,
+                                   float **out, utter_error *err) {
+    const struct ut_tensor *tensor;
+    utter_status status = get_vector(loader, name, n, &tensor, err);
+    if (status == UTTER_OK) {
+        status = ut_tensor_load(&loader->model->weights, tensor, out, err);
+        ut_kokoro_tensor_drop(loader->tensors, tensor);
+    }
+    return status;
+}
+
+/* Adds one of the two biases that torch keeps for each gate. */
+static utter_status add_bias(struct kokoro_loader *loader, const char *name, struct ut_layer *layer,
+                             utter_error *err) {
+    const struct ut_tensor *tensor;
+    float *values;
+    utter_status status = get_vector(loader, name, (size_t)layer->n_out, &tensor, err);
+    if (status) {
+        return status;
+    }
+    struct ut_arena *arena = &loader->model->weights;
+    struct ut_arena_mark mark = ut_arena_mark(arena);
+    status = ut_tensor_load(arena, tensor, &values, err);
+    for (int i = 0; status == UTTER_OK && i < layer->n_out; i++) {
+        layer->bias[i] += values[i];
+    }
+    ut_arena_rewind(arena, mark);
+    ut_kokoro_tensor_drop(loader->tensors, tensor);
+    return status;
+}
+
+static utter_status load_gates(struct kokoro_loader *loader, const char *name, const char *part,
+                               const char *suffix, int n_out, int n_in, struct ut_layer *out,
+                               utter_error *err) {
+    char full[NAME_SIZE];
+    const struct ut_tensor *weight;
+    snprintf(full, sizeof full, "%s.weight_%s_l0%s", name, part, suffix);
+    utter_status status = get_weight(loader, full, n_out, n_in, 1, &weight, err);
+    if (status == UTTER_OK) {
+        struct ut_layer_source source = ut_layer_source_conv(weight, NULL);
+        status = ut_layer_pack(&loader->model->compute, &loader->model->weights, &source, out, err);
+        ut_kokoro_tensor_drop(loader->tensors, weight);
+    }
+    return status;
+}
+
+utter_status ut_kokoro_load_lstm(struct kokoro_loader *loader, const char *name, int n_in,
+                                 int n_hidden, struct ut_lstm *out, utter_error *err) {
+    static const char *const suffixes[] = {"", "_reverse"};
+    static const char *const parts[] = {"ih", "hh"};
+    utter_status status = UTTER_OK;
+    out->n_in = n_in;
+    out->n_hidden = n_hidden;
+    for (int d = 0; d < 2 && status == UTTER_OK; d++) {
+        struct ut_layer *input = &out->directions[d].input, *again = &out->directions[d].recurrent;
+        status = load_gates(loader, name, "ih", suffixes[d], 4 * n_hidden, n_in, input, err);
+        status = status ? status
+                        : load_gates(loader, name, "hh", suffixes[d], 4 * n_hidden, n_hidden, again,
+                                     err);
+        for (int b = 0; b < 2 && status == UTTER_OK; b++) {
+            char full[NAME_SIZE];
+            snprintf(full, sizeof full, "%s.bias_%s_l0%s", name, parts[b], suffixes[d]);
+            status = add_bias(loader, full, input, err);
+        }
+    }
+    return status;
+}
+
+/* What the configuration states against what the tensors are. */
+static utter_status check_stated(const struct ut_kokoro *model, utter_error *err) {
+    const struct ut_kokoro_config *config = &model->config;
+    const struct {
+        const char *name;
+        int stated, found;
+    } sizes[] = {
+        {"n_token", config->n_token, model->info.n_token},
+        {"hidden_dim", config->hidden_dim, model->info.hidden_dim},
+        {"style_dim", config->style_dim, model->info.style_dim},
+    };
+    for (size_t i = 0; i < UT_COUNT(sizes); i++) {
+        if (sizes[i].stated && sizes[i].stated != sizes[i].found) {
+            return ut_fail(
+                err, UTTER_ERROR_FORMAT,
+                "%s is %d in the configuration and %d in the weights: config.json belongs "
+                "to another model",
+                sizes[i].name, sizes[i].stated, sizes[i].found);
+        }
+    }
+    return UTTER_OK;
+}
+
+static utter_status load_parts(struct kokoro_loader *loader, utter_error *err) {
+    utter_status status = ut_kokoro_load_text(loader, err);
+    status = status ? status : check_stated(loader->model, err);
+    status = status ? status : ut_kokoro_load_prosody(loader, err);
+    status = status ? status : ut_kokoro_load_decoder(loader, err);
+    return status ? status : ut_kokoro_load_generator(loader, err);
+}
+
+/* Parameters, and the type that most of them are stored in. */
+static void count_parameters(struct ut_kokoro *model, const struct ut_weights *weights) {
+    uint64_t by_type[UT_N_DTYPES] = {0};
+    for (size_t i = 0; i < ut_weights_count(weights); i++) {
+        const struct ut_tensor *tensor = ut_weights_at(weights, i);
+        bool is_parameter = tensor->type <= UT_F64 || tensor->type > UT_BOOL;
+        bool is_voice = strstr(tensor->name, "voice") != NULL;
+        if (is_parameter && !is_voice) {
+            by_type[tensor->type] += ut_tensor_n_elements(tensor);
+        }
+    }
+    for (int type = 0; type < UT_N_DTYPES; type++) {
+        model->info.n_parameters += by_type[type];
+        if (by_type[type] > by_type[model->info.weight_type]) {
+            model->info.weight_type = (enum ut_dtype)type;
+        }
+    }
+}
+
+static utter_status copy_config(struct ut_kokoro *model, const struct ut_kokoro_config *config,
+                                utter_error *err) {
+    model->config = *config;
+    model->config.mem = model->mem;
+    size_t n_bytes = config->n_symbols * sizeof *config->symbols;
+    model->config.symbols = ut_mem_alloc(model->mem, UT_MEM_WEIGHTS, n_bytes ? n_bytes : 1);
+    if (!model->config.symbols) {
+        return ut_fail_memory(err, n_bytes);
+    }
+    memcpy(model->config.symbols, config->symbols, n_bytes);
+    return UTTER_OK;
+}
+
+utter_status ut_kokoro_load(struct ut_mem *mem, const struct ut_compute *compute,
+                            const struct ut_weights *weights, const struct ut_kokoro_config *config,
+                            const struct ut_log *log, struct ut_kokoro **out, utter_error *err) {
+    *out = NULL;
+    struct ut_kokoro *model = ut_mem_calloc(mem, UT_MEM_WEIGHTS, 1, sizeof *model);
+    if (!model) {
+        return ut_fail_memory(err, sizeof *model);
+    }
+    model->mem = mem;
+    model->compute = *compute;
+    model->log = log ? *log : (struct ut_log){0};
+    model->info.format = ut_weights_format(weights);
+    model->info.file_bytes = ut_weights_file_bytes(weights);
+    ut_arena_init(&model->weights, mem, UT_MEM_WEIGHTS);
+    count_parameters(model, weights);
+    struct kokoro_loader loader = {.model = model};
+    utter_status status = copy_config(model, config, err);
+    status = status ? status : ut_kokoro_tensors_create(mem, weights, &loader.tensors, err);
+    status = status ? status : load_parts(&loader, err);
+    /* Pages lost while the file was read would have been taken for zeros. */
+    status = status ? status : ut_weights_check(weights, err);
+    ut_kokoro_tensors_destroy(loader.tensors);
+    if (status) {
+        ut_kokoro_close(model);
+        return status;
+    }
+    *out = model;
+    return UTTER_OK;
+}
+
+void ut_kokoro_close(struct ut_kokoro *model) {
+    if (model) {
+        ut_kokoro_voices_close(model->voices);
+        ut_weights_close(model->gguf);
+        ut_kokoro_config_free(&model->config);
+        ut_arena_free(&model->weights);
+        ut_mem_free(model->mem, model->path);
+        ut_mem_free(model->mem, model);
+    }
+}
+
+void ut_kokoro_get_info(const struct ut_kokoro *model, struct ut_kokoro_info *out) {
+    *out = model->info;
+}
+
+const struct ut_kokoro_config *ut_kokoro_get_config(const struct ut_kokoro *model) {
+    return &model->config;
+}
+
+const struct ut_kokoro_voices *ut_kokoro_get_voices(const struct ut_kokoro *model) {
+    return model->voices;
+}
+
+const char *ut_kokoro_model_path(const struct ut_kokoro *model) {
+    return model->path;
+}
+
+const struct ut_weights *ut_kokoro_gguf(const struct ut_kokoro *model) {
+    return model->gguf;
+}

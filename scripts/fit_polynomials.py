@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Coefficients of src/kernels/vec_math.h: interpolation at Chebyshev nodes, which is within a factor
 of about 2 of the minimax error, in 50-digit arithmetic rounded to float. Standard library only:
-erf and exp come from their series."""
+erf, exp and sin come from their series."""
 from decimal import Decimal as D, getcontext
 import math
 import struct
@@ -18,6 +18,16 @@ def erf(x):
         term = -term * x * x / n
         total += term / (2 * n + 1)
     return 2 / PI.sqrt() * total
+
+
+def sin(x):
+    """The Taylor series; x up to pi / 2."""
+    term, total, n = x, x, 1
+    while abs(term) > D(10) ** -58:
+        n += 2
+        term = -term * x * x / (n * (n - 1))
+        total += term
+    return total
 
 
 def interpolate(f, low, high, degree):
@@ -55,3 +65,5 @@ half_ln2 = "0.34658"
 report("(exp(r) - 1 - r) / r^2", lambda r: (r.exp() - 1 - r) / (r * r), "-" + half_ln2, half_ln2, 4)
 report("erf(sqrt(s)) / sqrt(s) - 1", lambda s: erf(s.sqrt()) / s.sqrt() - 1, "1e-9", "1", 6)
 report("ln(1 - erf(t))", lambda t: (1 - erf(t)).ln(), "1", "4", 8)
+report("(sin(sqrt(s)) / sqrt(s) - 1) / s", lambda s: (sin(s.sqrt()) / s.sqrt() - 1) / s, "1e-9", "2.4675", 3)
+report("sin(pi sqrt(s)) / sqrt(s)", lambda s: sin(PI * s.sqrt()) / s.sqrt(), "1e-9", "0.25", 4)

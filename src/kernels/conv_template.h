@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "kernels/levels.h"
+#include "kernels/unroll.h"
 
 enum weight_type { WEIGHT_F32, WEIGHT_F16, WEIGHT_BF16 };
 
@@ -22,17 +23,6 @@ enum {
      * models at hand, then come from the L2 cache for every panel but the first. */
     BLOCK_ROWS = 20 * CONV_ROWS
 };
-
-/* Loops over the rows of a tile must vanish, or the accumulators lie in memory (a fifth of the
- * speed). */
-#ifdef __clang__
-#define UNROLL_ALL _Pragma("clang loop unroll(full)")
-#define UNROLL_4 _Pragma("clang loop unroll_count(4)")
-#else
-#define UNROLL_ALL _Pragma("GCC unroll 16")
-#define UNROLL_4 _Pragma("GCC unroll 4")
-#endif
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* Vector v (0 or 1) of the weights of one (tap, channel), which start at element i. */
 ALWAYS_INLINE v_float load_weight(const void *w, size_t i, enum weight_type type) {

@@ -5,9 +5,13 @@
 #define UT_KERNELS_ELEMENTWISE_TEMPLATE_H
 
 #include <math.h>
+#include <stdbool.h>
 
 #include "kernels/levels.h"
 #include "kernels/vec_math.h"
+
+/* Vectors of channels whose moments are summed at a time: hides the latency of an addition. */
+enum { MOMENTS_VECTORS = 4 };
 
 /* n in 1..V_WIDTH elements, the rest `fill`. */
 ALWAYS_INLINE v_float load_up_to(const float *p, ptrdiff_t n, float fill) {
@@ -65,6 +69,24 @@ static void gelu_f32(float *y, const float *x, size_t n) {
     map(y, x, n, v_gelu);
 }
 
+/* The tanh form as x * sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3): 1 + tanh would cancel. */
+ALWAYS_INLINE v_float v_gelu_tanh(v_float x) {
+    v_float cube = v_mul(v_mul(x, x), v_mul(x, v_set(0.044715f)));
+    return v_mul(x, v_sigmoid(v_mul(v_set(1.59576912f), v_add(x, cube))));
+}
+
+static void gelu_tanh_f32(float *y, const float *x, size_t n) {
+    map(y, x, n, v_gelu_tanh);
+}
+
+static void sin_f32(float *y, const float *x, size_t n) {
+    map(y, x, n, v_sin);
+}
+
+static void cos_f32(float *y, const float *x, size_t n) {
+    map(y, x, n, v_cos);
+}
+
 static void add_f32(float *y, const float *a, const float *b, size_t n) {
     map_pair(y, a, b, n, v_add);
 }
@@ -73,11 +95,14 @@ static void sub_f32(float *y, const float *a, const float *b, size_t n) {
     map_pair(y, a, b, n, v_sub);
 }
 
+ALWAYS_INLINE v_float v_leaky_relu(v_float v, float slope) {
+    return v_select(v_greater(v, v_set(0)), v, v_mul(v, v_set(slope)));
+}
+
 static void leaky_relu_f32(float *y, const float *x, float slope, size_t n) {
     for (size_t i = 0; i < n; i += V_WIDTH) {
         v_float v = load_up_to(x + i, (ptrdiff_t)(n - i), 0);
-        v = v_select(v_greater(v, v_set(0)), v, v_mul(v, v_set(slope)));
-        store_up_to(y + i, v, (ptrdiff_t)(n - i));
+        store_up_to(y + i, v_leaky_relu(v, slope), (ptrdiff_t)(n - i));
     }
 }
 
@@ -124,6 +149,102 @@ static void gate_f32(float *y, ptrdiff_t y_row, const float *a, ptrdiff_t a_row,
     }
 }
 
+/* n channels from c on (a whole vector when n >= V_WIDTH) of a row. The snake counts its angle in
+ * half turns: alpha / pi is rounded, which turns the angle by less than 2e-7 of itself. */
+ALWAYS_INLINE void modulate_vector(const struct ut_modulate *op, float *y, const float *x, int c,
+                                   int n, const bool is_snake) {
+    v_float v = load_up_to(x + c, n, 0);
+    if (op->scale) {
+        v = v_fma(v, load_up_to(op->scale + c, n, 0), load_up_to(op->shift + c, n, 0));
+    }
+    if (is_snake) {
+        v_float half_turns = v_mul(load_up_to(op->alpha + c, n, 0), v_set(0.318309886f));
+        v_float square = v_sin_pi_squared(v_mul(half_turns, v));
+        v = v_fma(square, load_up_to(op->inv_alpha + c, n, 0), v);
+    } else {
+        v = v_leaky_relu(v, op->slope);
+    }
+    store_up_to(y + c, v, n);
+}
+
+ALWAYS_INLINE void modulate(const struct ut_modulate *op, const bool is_snake) {
+    for (int t = 0; t < op->n_rows; t++) {
+        const float *x = op->x + t * op->x_row;
+        float *y = op->y + t * op->y_row;
+        int c = 0;
+        for (; c + V_WIDTH <= op->n_ch; c += V_WIDTH) {
+            modulate_vector(op, y, x, c, V_WIDTH, is_snake);
+        }
+        if (c < op->n_ch) {
+            modulate_vector(op, y, x, c, op->n_ch - c, is_snake);
+        }
+    }
+}
+
+static void modulate_f32(const struct ut_modulate *op) {
+    if (op->alpha) {
+        modulate(op, true);
+    } else {
+        modulate(op, false);
+    }
+}
+
+/* n channels (at most n_vectors whole vectors) over all rows, their sums in registers. */
+ALWAYS_INLINE void moments_block(float *mean, float *m2, const float *x, ptrdiff_t x_row,
+                                 int n_rows, int n, const int n_vectors) {
+    v_float sum[MOMENTS_VECTORS], squares[MOMENTS_VECTORS];
+    UNROLL_ALL
+    for (int j = 0; j < n_vectors; j++) {
+        sum[j] = squares[j] = v_set(0);
+    }
+    for (int t = 0; t < n_rows; t++) {
+        UNROLL_ALL
+        for (int j = 0; j < n_vectors; j++) {
+            sum[j] = v_add(sum[j], load_up_to(x + t * x_row + j * V_WIDTH, n, 0));
+        }
+    }
+    UNROLL_ALL
+    for (int j = 0; j < n_vectors; j++) {
+        sum[j] = v_div(sum[j], v_set((float)n_rows));
+        store_up_to(mean + j * V_WIDTH, sum[j], n);
+    }
+    for (int t = 0; t < n_rows; t++) {
+        UNROLL_ALL
+        for (int j = 0; j < n_vectors; j++) {
+            v_float d = v_sub(load_up_to(x + t * x_row + j * V_WIDTH, n, 0), sum[j]);
+            squares[j] = v_fma(d, d, squares[j]);
+        }
+    }
+    UNROLL_ALL
+    for (int j = 0; j < n_vectors; j++) {
+        store_up_to(m2 + j * V_WIDTH, squares[j], n);
+    }
+}
+
+static void moments_f32(float *mean, float *m2, const float *x, ptrdiff_t x_row, int n_rows,
+                        int n_ch) {
+    int c = 0;
+    for (; c + MOMENTS_VECTORS * V_WIDTH <= n_ch; c += MOMENTS_VECTORS * V_WIDTH) {
+        moments_block(mean + c, m2 + c, x + c, x_row, n_rows, V_WIDTH, MOMENTS_VECTORS);
+    }
+    for (; c < n_ch; c += V_WIDTH) {
+        moments_block(mean + c, m2 + c, x + c, x_row, n_rows, n_ch - c, 1);
+    }
+}
+
+static void lstm_cell_f32(float *h, float *c, const float *gates, int n) {
+    for (int j = 0; j < n; j += V_WIDTH) {
+        int rest = n - j;
+        v_float i = load_up_to(gates + j, rest, 0);
+        v_float f = load_up_to(gates + n + j, rest, 0);
+        v_float g = load_up_to(gates + 2 * n + j, rest, 0);
+        v_float o = load_up_to(gates + 3 * n + j, rest, 0);
+        v_float cell = v_fma(v_sigmoid(f), load_up_to(c + j, rest, 0), v_gate(g, i));
+        store_up_to(c + j, cell, rest);
+        store_up_to(h + j, v_gate(cell, o), rest);
+    }
+}
+
 static void depthwise_f32(const struct ut_depthwise *op) {
     for (int t = 0; t < op->n_rows; t++) {
         const float *x = op->x + t * op->x_row;
@@ -145,7 +266,7 @@ static float dot(const float *x, const float *w, int n) {
     v_float acc[4] = {v_set(0), v_set(0), v_set(0), v_set(0)};
     int i = 0;
     for (; i + 4 * V_WIDTH <= n; i += 4 * V_WIDTH) {
-#pragma GCC unroll 4
+        UNROLL_4
         for (int j = 0; j < 4; j++) {
             acc[j] = v_fma(v_load(x + i + j * V_WIDTH), v_load(w + i + j * V_WIDTH), acc[j]);
         }
@@ -222,8 +343,14 @@ static void fill_elementwise(struct ut_kernels *table) {
     table->layernorm_f32 = layernorm_f32;
     table->softmax_f32 = softmax_f32;
     table->gate_f32 = gate_f32;
+    table->modulate_f32 = modulate_f32;
+    table->moments_f32 = moments_f32;
+    table->lstm_cell_f32 = lstm_cell_f32;
     table->leaky_relu_f32 = leaky_relu_f32;
     table->gelu_f32 = gelu_f32;
+    table->gelu_tanh_f32 = gelu_tanh_f32;
+    table->sin_f32 = sin_f32;
+    table->cos_f32 = cos_f32;
     table->tanh_f32 = tanh_f32;
     table->sigmoid_f32 = sigmoid_f32;
     table->exp_f32 = exp_f32;

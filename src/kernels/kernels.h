@@ -76,9 +76,9 @@ struct ut_spline {
     float size_scale;   /* widths and heights are multiplied by this before the softmax */
 };
 
-/* y[t][c] = f(x[t][c] * scale[c] + shift[c]): an adaptive instance normalisation (its statistics and
- * style folded into scale and shift) and the activation behind it. f is the snake
- * v + sin(alpha[c] * v)^2 * inv_alpha[c] (arXiv:2006.08195) where alpha is not NULL, else the leaky
+/* y[t][c] = f(x[t][c] * scale[c] + shift[c]): an adaptive instance normalisation (its statistics
+ * and style folded into scale and shift) and the activation behind it. f is the snake v +
+ * sin(alpha[c] * v)^2 * inv_alpha[c] (arXiv:2006.08195) where alpha is not NULL, else the leaky
  * ReLU with `slope` (1: the identity). */
 struct ut_modulate {
     const float *x;
@@ -123,8 +123,8 @@ struct ut_kernels {
 
     void (*modulate_f32)(const struct ut_modulate *op);
 
-    /* Per channel over n_rows >= 1 rows: mean[c], and m2[c], the sum of squared deviations from that
-     * mean, taken in a second pass. Rows are added in order, one accumulator for a channel. */
+    /* Per channel over n_rows >= 1 rows: mean[c], and m2[c], the sum of squared deviations from
+     * that mean, taken in a second pass. Rows are added in order, one accumulator for a channel. */
     void (*moments_f32)(float *mean, float *m2, const float *x, ptrdiff_t x_row, int n_rows,
                         int n_ch);
 
@@ -135,9 +135,10 @@ struct ut_kernels {
     /* Elementwise; y may be x (and a, b or c). NaN gives NaN; gelu(-infinity) is NaN too, by its
      * formula. */
     void (*leaky_relu_f32)(float *y, const float *x, float slope, size_t n);
-    void (*gelu_f32)(float *y, const float *x, size_t n); /* exact form, with erf */
+    void (*gelu_f32)(float *y, const float *x, size_t n);      /* exact form, with erf */
     void (*gelu_tanh_f32)(float *y, const float *x, size_t n); /* "gelu_new": the tanh form */
-    void (*sin_f32)(float *y, const float *x, size_t n); /* |x| <= 1e5; infinities give NaN */
+    /* For |x| <= 1e5; larger finite x give some value in -1..1, infinities NaN. */
+    void (*sin_f32)(float *y, const float *x, size_t n);
     void (*cos_f32)(float *y, const float *x, size_t n);
     void (*tanh_f32)(float *y, const float *x, size_t n);
     void (*sigmoid_f32)(float *y, const float *x, size_t n);

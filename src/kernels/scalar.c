@@ -153,6 +153,51 @@ static void gate_f32(float *y, ptrdiff_t y_row, const float *a, ptrdiff_t a_row,
     }
 }
 
+/* The sine in double: alpha * v may be large, and its square is divided by alpha afterwards. */
+static float snake(float v, float alpha, float inv_alpha) {
+    double s = sin((double)alpha * v);
+    return v + (float)(s * s) * inv_alpha;
+}
+
+static void modulate_f32(const struct ut_modulate *op) {
+    for (int t = 0; t < op->n_rows; t++) {
+        const float *x = op->x + t * op->x_row;
+        float *y = op->y + t * op->y_row;
+        for (int c = 0; c < op->n_ch; c++) {
+            float v = op->scale ? x[c] * op->scale[c] + op->shift[c] : x[c];
+            if (op->alpha) {
+                y[c] = snake(v, op->alpha[c], op->inv_alpha[c]);
+            } else {
+                y[c] = v > 0 ? v : v * op->slope;
+            }
+        }
+    }
+}
+
+static void moments_f32(float *mean, float *m2, const float *x, ptrdiff_t x_row, int n_rows,
+                        int n_ch) {
+    for (int c = 0; c < n_ch; c++) {
+        float sum = 0, squares = 0;
+        for (int t = 0; t < n_rows; t++) {
+            sum += x[t * x_row + c];
+        }
+        mean[c] = sum / (float)n_rows;
+        for (int t = 0; t < n_rows; t++) {
+            float d = x[t * x_row + c] - mean[c];
+            squares += d * d;
+        }
+        m2[c] = squares;
+    }
+}
+
+static void lstm_cell_f32(float *h, float *c, const float *gates, int n) {
+    const float *i = gates, *f = gates + n, *g = gates + 2 * n, *o = gates + 3 * n;
+    for (int j = 0; j < n; j++) {
+        c[j] = sigmoid(f[j]) * c[j] + sigmoid(i[j]) * tanhf(g[j]);
+        h[j] = sigmoid(o[j]) * tanhf(c[j]);
+    }
+}
+
 static void leaky_relu_f32(float *y, const float *x, float slope, size_t n) {
     for (size_t i = 0; i < n; i++) {
         y[i] = x[i] > 0 ? x[i] : x[i] * slope;
@@ -162,6 +207,26 @@ static void leaky_relu_f32(float *y, const float *x, float slope, size_t n) {
 static void gelu_f32(float *y, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++) {
         y[i] = 0.5f * x[i] * (1 + erff(x[i] * (float)M_SQRT1_2));
+    }
+}
+
+/* 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), arXiv:1606.08415. */
+static void gelu_tanh_f32(float *y, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        float u = 0.797884561f * (x[i] + 0.044715f * (x[i] * x[i] * x[i]));
+        y[i] = 0.5f * x[i] * (1 + tanhf(u));
+    }
+}
+
+static void sin_f32(float *y, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        y[i] = (float)sin(x[i]);
+    }
+}
+
+static void cos_f32(float *y, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        y[i] = (float)cos(x[i]);
     }
 }
 
@@ -224,8 +289,14 @@ void ut_kernels_fill_scalar(struct ut_kernels *table) {
     table->softmax_f32 = softmax_f32;
     table->gate_f32 = gate_f32;
     table->spline_inverse_f32 = ut_kernels_spline_inverse;
+    table->modulate_f32 = modulate_f32;
+    table->moments_f32 = moments_f32;
+    table->lstm_cell_f32 = lstm_cell_f32;
     table->leaky_relu_f32 = leaky_relu_f32;
     table->gelu_f32 = gelu_f32;
+    table->gelu_tanh_f32 = gelu_tanh_f32;
+    table->sin_f32 = sin_f32;
+    table->cos_f32 = cos_f32;
     table->tanh_f32 = tanh_f32;
     table->sigmoid_f32 = sigmoid_f32;
     table->exp_f32 = exp_f32;

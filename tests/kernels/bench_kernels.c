@@ -143,9 +143,44 @@ struct simple_call {
         s->k->entry##_f32(s->y, s->a, N_VALUES);                                                   \
     }
 UNARY(gelu)
+UNARY(gelu_tanh)
+UNARY(sin)
+UNARY(cos)
 UNARY(tanh)
 UNARY(sigmoid)
 UNARY(exp)
+
+static void modulate(const struct simple_call *s, const float *alpha) {
+    enum { N_CH = 128 };
+    struct ut_modulate op = {.x = s->a,
+                             .x_row = N_CH,
+                             .y = s->y,
+                             .y_row = N_CH,
+                             .scale = s->b,
+                             .shift = s->b + N_CH,
+                             .alpha = alpha,
+                             .inv_alpha = s->b + 3 * N_CH,
+                             .slope = 0.1f,
+                             .n_rows = N_VALUES / N_CH,
+                             .n_ch = N_CH};
+    s->k->modulate_f32(&op);
+}
+
+static void run_snake(const struct simple_call *s) {
+    modulate(s, s->b);
+}
+
+static void run_modulate_leaky(const struct simple_call *s) {
+    modulate(s, NULL);
+}
+
+static void run_moments(const struct simple_call *s) {
+    s->k->moments_f32(s->y, s->y + ROW, s->a, ROW, N_VALUES / ROW, ROW);
+}
+
+static void run_lstm_cell(const struct simple_call *s) {
+    s->k->lstm_cell_f32(s->y, s->b, s->a, N_VALUES / 4);
+}
 
 static void run_leaky_relu(const struct simple_call *s) {
     s->k->leaky_relu_f32(s->y, s->a, 0.1f, N_VALUES);
@@ -226,8 +261,15 @@ static const struct {
     {"softmax_f32", run_softmax, N_VALUES},
     {"gate_f32", run_gate, N_VALUES},
     {"spline_inverse_f32", run_spline, N_VALUES / 29},
+    {"modulate_f32 snake", run_snake, N_VALUES},
+    {"modulate_f32 leaky", run_modulate_leaky, N_VALUES},
+    {"moments_f32", run_moments, N_VALUES},
+    {"lstm_cell_f32", run_lstm_cell, N_VALUES / 4},
     {"leaky_relu_f32", run_leaky_relu, N_VALUES},
     {"gelu_f32", run_gelu, N_VALUES},
+    {"gelu_tanh_f32", run_gelu_tanh, N_VALUES},
+    {"sin_f32", run_sin, N_VALUES},
+    {"cos_f32", run_cos, N_VALUES},
     {"tanh_f32", run_tanh, N_VALUES},
     {"sigmoid_f32", run_sigmoid, N_VALUES},
     {"exp_f32", run_exp, N_VALUES},

@@ -39,6 +39,7 @@ struct unary {
     unary_fn run;
     double (*exact)(double x);
     double (*bound)(double x, double want);
+    float (*value)(struct check *c); /* of an input */
 };
 
 /* Whole, against the reference; in pieces and in place, the same bits. */
@@ -47,7 +48,7 @@ static void check_unary_n(struct check *c, const struct unary *u, size_t n) {
     float *in = x.data, *out = y.data, *again = z.data;
     check_case(c, "%zu values", n);
     for (size_t i = 0; i < n; i++) {
-        in[i] = test_value(c);
+        in[i] = u->value(c);
     }
     u->run(c->table, out, in, n);
     check_outside(c, &y, 0, 1, (int)n);
@@ -87,7 +88,7 @@ static double two_ulp(double x, double want) {
 }
 
 void check_exp(struct check *c) {
-    check_unary(c, &(struct unary){run_exp, exp, two_ulp});
+    check_unary(c, &(struct unary){run_exp, exp, two_ulp, test_value});
 }
 
 static void run_tanh(const struct ut_kernels *k, float *y, const float *x, size_t n) {
@@ -99,7 +100,7 @@ static double four_ulp(double x, double want) {
 }
 
 void check_tanh(struct check *c) {
-    check_unary(c, &(struct unary){run_tanh, tanh, four_ulp});
+    check_unary(c, &(struct unary){run_tanh, tanh, four_ulp, test_value});
 }
 
 static void run_sigmoid(const struct ut_kernels *k, float *y, const float *x, size_t n) {
@@ -115,7 +116,7 @@ static double three_ulp(double x, double want) {
 }
 
 void check_sigmoid(struct check *c) {
-    check_unary(c, &(struct unary){run_sigmoid, exact_sigmoid, three_ulp});
+    check_unary(c, &(struct unary){run_sigmoid, exact_sigmoid, three_ulp, test_value});
 }
 
 static void run_gelu(const struct ut_kernels *k, float *y, const float *x, size_t n) {
@@ -132,7 +133,69 @@ static double bound_gelu(double x, double want) {
 }
 
 void check_gelu(struct check *c) {
-    check_unary(c, &(struct unary){run_gelu, exact_gelu, bound_gelu});
+    check_unary(c, &(struct unary){run_gelu, exact_gelu, bound_gelu, test_value});
+}
+
+static void run_gelu_tanh(const struct ut_kernels *k, float *y, const float *x, size_t n) {
+    k->gelu_tanh_f32(y, x, n);
+}
+
+static double exact_gelu_tanh(double x) {
+    return 0.5 * x * (1 + tanh(sqrt(M_2_PI) * (x + 0.044715 * x * x * x)));
+}
+
+/* As for gelu; the argument of tanh carries four roundings. */
+static double bound_gelu_tanh(double x, double want) {
+    return 4 * UNIT * fabs(x) + SMALLEST;
+}
+
+void check_gelu_tanh(struct check *c) {
+    check_unary(c, &(struct unary){run_gelu_tanh, exact_gelu_tanh, bound_gelu_tanh, test_value});
+}
+
+enum { MAX_ANGLE = 100000 };
+
+/* Zeros and extremes of sine and cosine, to the nearest float, and everything between. */
+static float test_angle(struct check *c) {
+    switch (random_int(c, 0, 3)) {
+    case 0:
+        return test_value(c);
+    case 1:
+        return (float)(random_int(c, -63661, 63661) * M_PI_2);
+    case 2:
+        return random_value(c) * MAX_ANGLE;
+    default:
+        return random_value(c) * 7;
+    }
+}
+
+static void run_sin(const struct ut_kernels *k, float *y, const float *x, size_t n) {
+    k->sin_f32(y, x, n);
+}
+
+static void run_cos(const struct ut_kernels *k, float *y, const float *x, size_t n) {
+    k->cos_f32(y, x, n);
+}
+
+/* Larger finite angles promise a value in -1..1 alone: 0 with a bound of 1. */
+static double exact_sin(double x) {
+    return isfinite(x) && fabs(x) > MAX_ANGLE ? 0 : sin(x);
+}
+
+static double exact_cos(double x) {
+    return isfinite(x) && fabs(x) > MAX_ANGLE ? 0 : cos(x);
+}
+
+static double bound_angle(double x, double want) {
+    return fabs(x) > MAX_ANGLE ? 1 : 3 * ulp_of(want);
+}
+
+void check_sin(struct check *c) {
+    check_unary(c, &(struct unary){run_sin, exact_sin, bound_angle, test_angle});
+}
+
+void check_cos(struct check *c) {
+    check_unary(c, &(struct unary){run_cos, exact_cos, bound_angle, test_angle});
 }
 
 static void run_leaky(const struct ut_kernels *k, float *y, const float *x, size_t n) {
@@ -156,8 +219,8 @@ static double half_ulp(double x, double want) {
 }
 
 void check_leaky_relu(struct check *c) {
-    check_unary(c, &(struct unary){run_leaky, exact_leaky, half_ulp});
-    check_unary(c, &(struct unary){run_relu, exact_relu, half_ulp});
+    check_unary(c, &(struct unary){run_leaky, exact_leaky, half_ulp, test_value});
+    check_unary(c, &(struct unary){run_relu, exact_relu, half_ulp, test_value});
 }
 
 typedef void (*binary_fn)(const struct ut_kernels *k, float *y, const float *a, const float *b,

@@ -1,5 +1,5 @@
 /* Checks of the entries that work on rows: depthwise convolution, dot products, layer norm,
- * softmax, gate. */
+ * softmax, gate, modulation, moments, LSTM cell. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -310,4 +310,227 @@ void check_gate(struct check *c) {
         check_gate_one(c, random_int(c, 1, 20), size);
     }
     check_gate_one(c, 50, 192);
+}
+
+/* One modulation; the parameters have n_ch values each. */
+struct modulate_test {
+    struct ut_modulate op;
+    struct rows x, y, split;
+    struct block scale, shift, alpha, inv_alpha;
+};
+
+static struct block random_block(struct check *c, int n, float size) {
+    struct block b = block_floats((size_t)n);
+    float *p = b.data;
+    for (int i = 0; i < n; i++) {
+        p[i] = size * random_value(c);
+    }
+    return b;
+}
+
+/* The derivative of v + sin(alpha v)^2 / alpha is at most 1 + |alpha * inv_alpha|. The angle
+ * carries three roundings, which the square, never beyond 1, takes over; five more make the square.
+ */
+static double bound_snake(double v, double error, double alpha, double inv_alpha) {
+    double square = pow(sin(alpha * v), 2);
+    double angle = fmin(1, 3 * (UNIT * fabs(alpha * v) + SMALLEST));
+    return error * (1 + fabs(alpha * inv_alpha)) +
+           fabs(inv_alpha) * (angle + 6 * UNIT * square + SMALLEST) +
+           UNIT * fabs(v + square * inv_alpha);
+}
+
+static void check_modulate_value(struct check *c, const struct ut_modulate *op, float got, int t,
+                                 int i) {
+    double x = op->x[t * op->x_row + i], v = x, error = 0;
+    if (op->scale) {
+        v = x * op->scale[i] + op->shift[i];
+        error = UNIT * (fabs(x * op->scale[i]) + fabs(v)) + SMALLEST;
+    }
+    if (op->alpha) {
+        double alpha = op->alpha[i], inv_alpha = op->inv_alpha[i];
+        double want = v + pow(sin(alpha * v), 2) * inv_alpha;
+        check_close(c, got, want, bound_snake(v, error, alpha, inv_alpha), t, i);
+    } else {
+        double want = v > 0 ? v : v * op->slope;
+        check_close(c, got, want, error + UNIT * fabs(want) + SMALLEST, t, i);
+    }
+}
+
+static struct modulate_test make_modulate(struct check *c, int n_rows, int n_ch, bool has_scale,
+                                          bool is_snake) {
+    struct modulate_test m = {.x = make_rows(c, n_rows, n_ch, true),
+                              .y = make_output(c, n_rows, n_ch),
+                              .split = make_output(c, n_rows, n_ch),
+                              .scale = random_block(c, n_ch, 3),
+                              .shift = random_block(c, n_ch, 2),
+                              .alpha = random_block(c, n_ch, random_int(c, 0, 3) ? 4 : 1e5f),
+                              .inv_alpha = block_floats((size_t)n_ch)};
+    float *alpha = m.alpha.data, *inv_alpha = m.inv_alpha.data;
+    for (int i = 0; i < n_ch; i++) {
+        alpha[i] = random_int(c, 0, 20) ? alpha[i] : 0;
+        inv_alpha[i] = 1 / (alpha[i] + 1e-9f);
+    }
+    m.op = (struct ut_modulate){.x = m.x.p,
+                                .x_row = m.x.row,
+                                .y = m.y.p,
+                                .y_row = m.y.row,
+                                .scale = has_scale ? m.scale.data : NULL,
+                                .shift = has_scale ? m.shift.data : NULL,
+                                .alpha = is_snake ? alpha : NULL,
+                                .inv_alpha = is_snake ? inv_alpha : NULL,
+                                .slope = random_int(c, 0, 2) * 0.5f,
+                                .n_rows = n_rows,
+                                .n_ch = n_ch};
+    return m;
+}
+
+/* Rows t..end in pieces of channels. */
+static void modulate_pieces(struct check *c, const struct modulate_test *m, int t, int end) {
+    for (int i = 0, next; i < m->op.n_ch; i = next) {
+        struct ut_modulate op = m->op;
+        next = next_split(c, i, op.n_ch);
+        op.x += t * op.x_row + i;
+        op.y = m->split.p + t * m->split.row + i;
+        op.y_row = m->split.row;
+        op.scale = op.scale ? op.scale + i : NULL;
+        op.shift = op.shift ? op.shift + i : NULL;
+        op.alpha = op.alpha ? op.alpha + i : NULL;
+        op.inv_alpha = op.inv_alpha ? op.inv_alpha + i : NULL;
+        op.n_rows = end - t;
+        op.n_ch = next - i;
+        c->table->modulate_f32(&op);
+    }
+}
+
+static void check_modulate_one(struct check *c, int n_rows, int n_ch) {
+    bool has_scale = random_int(c, 0, 3), is_snake = random_int(c, 0, 2);
+    check_case(c, "%d rows of %d, scale %d, snake %d", n_rows, n_ch, has_scale, is_snake);
+    struct modulate_test m = make_modulate(c, n_rows, n_ch, has_scale, is_snake);
+    c->table->modulate_f32(&m.op);
+    check_outside(c, &m.y.block, m.y.row, n_rows, n_ch);
+    for (int t = 0; t < n_rows; t++) {
+        for (int i = 0; i < n_ch; i++) {
+            check_modulate_value(c, &m.op, m.y.p[t * m.y.row + i], t, i);
+        }
+    }
+    for (int t = 0, end; t < n_rows; t = end) {
+        end = next_split(c, t, n_rows);
+        modulate_pieces(c, &m, t, end);
+    }
+    check_same_rows(c, &m.split, &m.y, n_rows, n_ch, "in pieces");
+    m.op.y = m.x.p;
+    m.op.y_row = m.x.row;
+    c->table->modulate_f32(&m.op);
+    check_same_rows(c, &m.x, &m.y, n_rows, n_ch, "in place");
+    struct block *blocks[] = {&m.x.block, &m.y.block, &m.split.block, &m.scale,
+                              &m.shift,   &m.alpha,   &m.inv_alpha};
+    for (int i = 0; i < COUNT(blocks); i++) {
+        block_free(blocks[i]);
+    }
+}
+
+void check_modulate(struct check *c) {
+    for (int size = 0; size <= 67; size++) {
+        check_modulate_one(c, random_int(c, 1, 20), size);
+        check_modulate_one(c, size, random_int(c, 1, 70));
+    }
+    static const int widths[] = {128, 256, 512, 514, 1024, 1090};
+    for (int i = 0; i < 4 * COUNT(widths); i++) {
+        check_modulate_one(c, 25, widths[i % COUNT(widths)]);
+    }
+}
+
+/* n_rows sums, each rounded; the squares are taken about the mean that came out. */
+static void check_moments_channel(struct check *c, float mean, float m2, const struct rows *x,
+                                  int n_rows, int i) {
+    double sum = 0, size = 0, squares = 0;
+    for (int t = 0; t < n_rows; t++) {
+        double value = x->p[t * x->row + i], d = value - mean;
+        sum += value;
+        size += fabs(value);
+        squares += d * d;
+    }
+    check_close(c, mean, sum / n_rows, (n_rows + 1) * UNIT * size / n_rows + SMALLEST, 0, i);
+    check_close(c, m2, squares, (n_rows + 4) * (UNIT * squares + SMALLEST), 1, i);
+}
+
+static void check_moments_one(struct check *c, int n_rows, int n_ch, bool specials) {
+    check_case(c, "%d rows of %d", n_rows, n_ch);
+    struct rows x = make_rows(c, n_rows, n_ch, specials);
+    struct block mean = block_floats((size_t)n_ch), m2 = block_floats((size_t)n_ch);
+    struct block split = block_floats(2 * (size_t)n_ch);
+    float *means = mean.data, *squares = m2.data, *again = split.data;
+    c->table->moments_f32(means, squares, x.p, x.row, n_rows, n_ch);
+    check_outside(c, &mean, 0, 1, n_ch);
+    check_outside(c, &m2, 0, 1, n_ch);
+    for (int i = 0, end; i < n_ch; i = end) {
+        end = next_split(c, i, n_ch);
+        c->table->moments_f32(again + i, again + n_ch + i, x.p + i, x.row, n_rows, end - i);
+    }
+    for (int i = 0; i < n_ch; i++) {
+        check_moments_channel(c, means[i], squares[i], &x, n_rows, i);
+        check_same(c, again[i], means[i], 0, i, "split channels");
+        check_same(c, again[n_ch + i], squares[i], 1, i, "split channels");
+    }
+    block_free(&x.block);
+    block_free(&mean);
+    block_free(&m2);
+    block_free(&split);
+}
+
+void check_moments(struct check *c) {
+    for (int size = 0; size <= 67; size++) {
+        check_moments_one(c, random_int(c, 1, 40), size, size % 2);
+        check_moments_one(c, size ? size : 1, random_int(c, 1, 70), size % 3 == 0);
+    }
+    static const int widths[] = {128, 256, 512, 514, 1024, 1090};
+    for (int i = 0; i < COUNT(widths); i++) {
+        check_moments_one(c, 300, widths[i], false);
+    }
+}
+
+/* sigmoid within 3 ulp and tanh * sigmoid within 7, as their own checks say; an ulp is at most two
+ * units. h is measured from the c that came out. */
+static void check_lstm_value(struct check *c, float h, float cell, float before, const float *gates,
+                             int n, int j) {
+    double i = gates[j], f = gates[n + j], g = gates[2 * n + j], o = gates[3 * n + j];
+    double kept = before / (1 + exp(-f)), added = tanh(g) / (1 + exp(-i));
+    double bound = UNIT * (7 * fabs(kept) + 15 * fabs(added) + fabs(kept + added)) + 8 * SMALLEST;
+    check_close(c, cell, kept + added, bound, 0, j);
+    double want = tanh(cell) / (1 + exp(-o));
+    check_close(c, h, want, 7 * ulp_of(want), 1, j);
+}
+
+static void check_lstm_one(struct check *c, int n) {
+    check_case(c, "%d cells", n);
+    struct block gates = block_floats(4 * (size_t)n), h = block_floats((size_t)n);
+    struct block cell = block_floats((size_t)n), before = random_block(c, n, 3);
+    float *in = gates.data, *out = h.data, *state = cell.data;
+    const float *first = before.data;
+    for (int i = 0; i < 4 * n; i++) {
+        in[i] = random_special(c) * (float)random_int(c, 1, 12);
+    }
+    memcpy(state, first, (size_t)n * sizeof *state);
+    c->table->lstm_cell_f32(out, state, in, n);
+    check_outside(c, &h, 0, 1, n);
+    check_outside(c, &cell, 0, 1, n);
+    for (int j = 0; j < n; j++) {
+        check_lstm_value(c, out[j], state[j], first[j], in, n, j);
+        float alone[4] = {in[j], in[n + j], in[2 * n + j], in[3 * n + j]}, h1, c1 = first[j];
+        c->table->lstm_cell_f32(&h1, &c1, alone, 1);
+        check_same(c, h1, out[j], 1, j, "alone");
+        check_same(c, c1, state[j], 0, j, "alone");
+    }
+    block_free(&gates);
+    block_free(&h);
+    block_free(&cell);
+    block_free(&before);
+}
+
+void check_lstm_cell(struct check *c) {
+    for (int n = 0; n <= 67; n++) {
+        check_lstm_one(c, n);
+    }
+    check_lstm_one(c, 256);
+    check_lstm_one(c, 1090);
 }

@@ -130,6 +130,12 @@ static inline v_float v_scale_by_power(v_float x, v_float n) {
     return _mm256_mul_ps(_mm256_mul_ps(x, v_power(half)), v_power(_mm256_sub_epi32(whole, half)));
 }
 
+/* x * (-1)^n for integers n; NaN stays. */
+static inline v_float v_negate_odd(v_float x, v_float n) {
+    __m256i odd = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 31);
+    return _mm256_xor_ps(x, _mm256_castsi256_ps(odd));
+}
+
 /* False where one is NaN. */
 static inline v_mask v_greater(v_float a, v_float b) {
     return _mm256_cmp_ps(a, b, _CMP_GT_OQ);

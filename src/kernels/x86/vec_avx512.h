@@ -114,6 +114,12 @@ static inline v_float v_scale_by_power(v_float x, v_float n) {
     return _mm512_scalef_ps(x, n);
 }
 
+/* x * (-1)^n for integers n; NaN stays. */
+static inline v_float v_negate_odd(v_float x, v_float n) {
+    __m512i odd = _mm512_slli_epi32(_mm512_cvtps_epi32(n), 31);
+    return _mm512_xor_ps(x, _mm512_castsi512_ps(odd));
+}
+
 /* False where one is NaN. */
 static inline v_mask v_greater(v_float a, v_float b) {
     return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);

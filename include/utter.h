@@ -155,8 +155,8 @@ typedef struct utter_voice_info {
     size_t size;
     const char *name;            /* "en_US-amy-medium"; strings live as long as the voice */
     const char *path;            /* as opened; "" for espeak */
-    const char *family;          /* "piper", "espeak" */
-    const char *format;          /* "onnx", "safetensors", "" */
+    const char *family;          /* "piper", "kokoro", "espeak" */
+    const char *format;          /* "onnx", "safetensors", "torch", "gguf", "" */
     const char *backend;         /* "native", "espeak" */
     const char *language;        /* "en_US" or the espeak voice name */
     const char *quantization;    /* "f32", "f16", "" */
@@ -177,6 +177,11 @@ UTTER_API const char *utter_voice_speaker(const utter_voice *voice, int32_t inde
 UTTER_API UTTER_CHECKED utter_status utter_voice_find_speaker(const utter_voice *voice,
                                                               const char *name, int32_t *out,
                                                               utter_error *err);
+
+/* Would utter_speak_options.voice take this? ERROR_NOT_FOUND suggests the nearest name; ERROR_ARGUMENT
+ * says what is wrong with a mixture. */
+UTTER_API UTTER_CHECKED utter_status utter_voice_check(const utter_voice *voice, const char *name,
+                                                       utter_error *err);
 
 /* Metadata of the model and its configuration as one JSON object, NUL-terminated. Free it with
  * utter_free. With `tensors` every weight tensor is listed with name, type and shape. */
@@ -213,9 +218,14 @@ typedef struct utter_speak_options {
     float sentence_silence_s;
     uint64_t seed;       /* same seed, same text, same processor level: same samples (the formant
                           * voice excepted: espeak-ng keeps a state of its own between texts) */
-    const char *language; /* espeak voice to phonemize with; NULL: the voice's own */
+    /* Piper and espeak: the espeak voice to phonemize with; Kokoro: a letter (a b e f h i j p z) or a
+     * language name (en-us, en-gb, es, fr-fr, ...). NULL: the voice's own. */
+    const char *language;
     utter_progress_fn progress; /* after each sentence; NULL: none */
     void *progress_user;
+    /* A speaker by name or number, used instead of `speaker`; of Kokoro also a mixture,
+     * "af_bella(0.7)+af_sky(0.3)". NULL: `speaker`. */
+    const char *voice;
 } utter_speak_options;
 
 UTTER_API void utter_speak_options_init(utter_speak_options *options);

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 TESTED_BY = {
+    "backend/native_voice.c": "tests/backend/native.c",
     "cli/backends.c": "tests/cli/commands.py",
     "cli/bench.c": "tests/cli/commands.py",
     "cli/common.c": "tests/cli/errors.py",

@@ -1,6 +1,7 @@
 /* What a backend is to the engine: it turns a piece of text into sentences ("units") and a unit
- * into samples. native (utter's own kernels) and espeak (formant voice) are here; others fit behind
- * the same functions. Voices may be shared by threads; a session belongs to one thread. */
+ * into samples. native (utter's own kernels, one table of functions for each model family) and espeak
+ * (formant voice) are here; others fit behind the same functions. Voices may be shared by threads; a
+ * session belongs to one thread. */
 #ifndef UT_BACKEND_BACKEND_H
 #define UT_BACKEND_BACKEND_H
 
@@ -35,6 +36,7 @@ struct ut_unit {
     size_t text_begin, text_end; /* bytes of the piece; where a fallback takes over */
     const int32_t *ids; /* the session's, until its next `units`; NULL: the backend takes text */
     size_t n_ids;
+    size_t n_symbols; /* phonemes before those without an id were left out; 0: those of the ids */
     enum ut_unit_end end;
 };
 
@@ -54,6 +56,7 @@ void ut_units_free(struct ut_units *units); /* leaves an empty list */
 
 struct ut_speak_params { /* resolved: no NAN, no -1 */
     int32_t speaker;
+    const char *voice;  /* a blend of speakers that was checked (check_voice); NULL: `speaker` */
     float length_scale; /* the voice's own, divided by speed */
     float noise_scale, noise_w;
     float speed;
@@ -72,28 +75,39 @@ struct ut_speak_stats { /* `speak` adds to these, also when it fails */
 
 struct ut_backend {
     const char *name;              /* "native" */
-    size_t max_ids;                /* of a unit; 0: it takes text */
     bool supports_streaming;       /* samples arrive before the unit is finished */
     float pause_s[UT_UNIT_N_ENDS]; /* silence behind a unit unless the caller states another */
 
     utter_status (*open)(const struct ut_backend_context *context, const char *path,
                          struct ut_backend_voice **out, utter_error *err);
-    void (*close)(struct ut_backend_voice *voice);
+    void (*close)(struct ut_backend_voice *voice); /* NULL is fine */
+    /* Most ids of a unit; NULL: it takes text. */
+    size_t (*max_ids)(const struct ut_backend_voice *voice);
     /* Fills everything but size and fallback_reason. */
     void (*info)(const struct ut_backend_voice *voice, utter_voice_info *out);
     const char *(*speaker_name)(const struct ut_backend_voice *voice, int32_t index);
     int32_t (*default_speaker)(const struct ut_backend_voice *voice);
-    /* The espeak voice that speaks this voice's language, for a fallback; "" if not known. */
-    const char *(*espeak_voice)(const struct ut_backend_voice *voice);
+    /* Is this a speaker or a blend of them? ERROR_NOT_FOUND with the nearest name, ERROR_ARGUMENT for a
+     * blend that is malformed. NULL: only names of single speakers are understood. */
+    utter_status (*check_voice)(const struct ut_backend_voice *voice, const char *expression,
+                                utter_error *err);
+    /* The language that a text is in: "en_US", "en-us", "de"; "" if not known. */
+    const char *(*language)(const struct ut_backend_voice *voice,
+                            const struct ut_speak_params *params);
+    /* The espeak voice for it, for a fallback; "" if not known. */
+    const char *(*espeak_voice)(const struct ut_backend_voice *voice,
+                                const struct ut_speak_params *params);
     /* Metadata as a JSON object; with tensors, a list of them. Free with ut_mem_free. */
     utter_status (*describe)(const struct ut_backend_voice *voice, bool tensors, char **json,
                              utter_error *err);
     utter_status (*session_create)(const struct ut_backend_voice *voice,
                                    struct ut_backend_session **out, utter_error *err);
     void (*session_destroy)(struct ut_backend_session *session);
-    /* One piece of text (ut_segmenter) to sentences; replaces what `out` held. */
+    /* One piece of text (ut_segmenter) to sentences, in the language and for the voice of `params` (the
+     * sink is not used); replaces what `out` held. */
     utter_status (*units)(struct ut_backend_session *session, const char *text, size_t n_bytes,
-                          const char *language, struct ut_units *out, utter_error *err);
+                          const struct ut_speak_params *params, struct ut_units *out,
+                          utter_error *err);
     /* ERROR_CANCELLED when params->cancel was set or the sink returned false. */
     utter_status (*speak)(struct ut_backend_session *session, const struct ut_unit *unit,
                           const struct ut_speak_params *params, struct ut_speak_stats *stats,
@@ -104,7 +118,6 @@ struct ut_backend {
                           utter_trace_fn stage, void *user, utter_error *err);
 };
 
-extern const struct ut_backend ut_backend_native;
 extern const struct ut_backend ut_backend_espeak;
 
 #endif

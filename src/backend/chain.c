@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "backend/native.h"
 #include "base/json.h"
 #include "models/piper/piper.h"
 #include "ut_config.h"
@@ -27,7 +28,7 @@ static void guess_language(struct ut_mem *mem, const char *path, char name[NAME_
     struct ut_json *json = NULL;
     size_t n;
     snprintf(name, NAME_SIZE, "en-us");
-    if (ut_piper_find_model(path, model, NULL) == UTTER_OK &&
+    if (ut_native_find_model(path, model, NULL) == UTTER_OK &&
         ut_piper_read_config(mem, model, &text, &n, NULL) == UTTER_OK &&
         ut_json_parse(mem, text, n, &json, NULL) == UTTER_OK) {
         ut_json_ref espeak = ut_json_member(json, 0, "espeak");
@@ -93,7 +94,7 @@ static utter_status open_model(const struct ut_backend_context *context, const c
     if (status != UTTER_OK) {
         return status;
     }
-    status = ut_backend_native.open(context, path, out, &load_error);
+    status = ut_native_open(context, path, out, &load_error);
     /* A folder without a voice, or with several: not a voice that is broken. */
     bool no_voice = status == UTTER_ERROR_ARGUMENT ||
                     (status == UTTER_ERROR_NOT_FOUND && S_ISDIR(info.st_mode));

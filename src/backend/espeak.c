@@ -100,8 +100,9 @@ static int32_t espeak_default_speaker(const struct ut_backend_voice *base) {
     return 0;
 }
 
-static const char *espeak_espeak_voice(const struct ut_backend_voice *base) {
-    return voice_of(base)->name;
+static const char *espeak_language(const struct ut_backend_voice *base,
+                                   const struct ut_speak_params *params) {
+    return params->language ? params->language : voice_of(base)->name;
 }
 
 static utter_status espeak_describe(const struct ut_backend_voice *base, bool tensors, char **out,
@@ -150,7 +151,8 @@ static void espeak_session_destroy(struct ut_backend_session *base) {
 }
 
 static utter_status espeak_units(struct ut_backend_session *base, const char *text, size_t n_bytes,
-                                 const char *language, struct ut_units *out, utter_error *err) {
+                                 const struct ut_speak_params *params, struct ut_units *out,
+                                 utter_error *err) {
     struct ut_mem *mem = session_of(base)->voice->context.mem;
     struct ut_segmenter *segmenter;
     ut_units_clear(out);
@@ -245,8 +247,7 @@ static utter_status synthesize(struct espeak_session *session, const struct ut_s
     if (status != UTTER_OK) {
         return status;
     }
-    status = ut_espeak_set_voice(params->language ? params->language : voice->name,
-                                 &voice->context.log, err);
+    status = ut_espeak_set_voice(espeak_language(&voice->base, params), &voice->context.log, err);
     if (status == UTTER_OK) {
         status = ut_espeak_synth(session->text, (int)lrintf(wpm), collect, &collector, err);
     }
@@ -291,7 +292,8 @@ const struct ut_backend ut_backend_espeak = {
     .info = espeak_info,
     .speaker_name = espeak_speaker_name,
     .default_speaker = espeak_default_speaker,
-    .espeak_voice = espeak_espeak_voice,
+    .language = espeak_language,
+    .espeak_voice = espeak_language,
     .describe = espeak_describe,
     .session_create = espeak_session_create,
     .session_destroy = espeak_session_destroy,

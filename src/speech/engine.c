@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/native.h"
 #include "kernels/cpu.h"
 #include "speech/speech.h"
 #include "ut_config.h"
@@ -110,9 +111,8 @@ utter_status utter_trace(utter_engine *engine, const char *path, const char *gol
     if (!engine || !path || !golden) {
         return ut_fail(err, UTTER_ERROR_ARGUMENT, "engine, path and golden must not be NULL");
     }
-    /* One family has stages today; the formant voice has none, and its path is no file. */
-    return ut_backend_native.trace(&engine->context, path, golden, case_name, out_path, stage, user,
-                                   err);
+    /* The formant voice has no stages, and its path is no file. */
+    return ut_native_trace(&engine->context, path, golden, case_name, out_path, stage, user, err);
 }
 
 void utter_free(void *block) {

@@ -96,12 +96,27 @@ static utter_status resolve_speaker(const utter_voice *voice, int32_t wanted, in
     return UTTER_OK;
 }
 
+/* A voice by its name takes the place of the speaker's number. */
+static utter_status resolve_voice(const utter_voice *voice, const utter_speak_options *options,
+                                  struct ut_speak_params *out, utter_error *err) {
+    out->voice = NULL;
+    out->speaker = 0;
+    if (!options->voice) {
+        return resolve_speaker(voice, options->speaker, &out->speaker, err);
+    }
+    if (!voice->voice->backend->check_voice) {
+        return utter_voice_find_speaker(voice, options->voice, &out->speaker, err);
+    }
+    out->voice = options->voice;
+    return utter_voice_check(voice, options->voice, err);
+}
+
 utter_status ut_options_resolve(const utter_voice *voice, const utter_speak_options *options,
                                 struct ut_speak_params *out, utter_error *err) {
     utter_voice_info info = {0};
     voice->voice->backend->info(voice->voice, &info);
     utter_status status = check_ranges(options, err);
-    status = status ? status : resolve_speaker(voice, options->speaker, &out->speaker, err);
+    status = status ? status : resolve_voice(voice, options, out, err);
     out->speed = options->speed;
     out->length_scale = info.length_scale / options->speed;
     out->noise_scale = isnan(options->noise_scale) ? info.noise_scale : options->noise_scale;

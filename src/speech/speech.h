@@ -17,10 +17,12 @@ struct utter_voice {
     char fallback_reason[UT_REASON_SIZE]; /* "": none */
 };
 
-/* Speaks single units of a voice through espeak-ng; opened when first needed. */
+/* Speaks single units of a voice through espeak-ng; opened when first needed, and again for another
+ * language. */
 struct ut_standby {
     struct ut_backend_voice *voice;
     struct ut_backend_session *session;
+    char language[64]; /* the espeak voice that was wanted */
 };
 
 struct utter_stream {

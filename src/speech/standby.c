@@ -1,6 +1,7 @@
 /* The rest of the fallback chain: when a model fails on a unit, espeak-ng speaks that unit's text
  * in the same language at the voice's sample rate. */
 #include <stdio.h>
+#include <string.h>
 
 #include "audio/resample.h"
 #include "speech/speech.h"
@@ -10,16 +11,22 @@ void ut_standby_free(struct ut_standby *standby) {
         ut_backend_espeak.session_destroy(standby->session);
     }
     ut_backend_espeak.close(standby->voice);
-    *standby = (struct ut_standby){NULL, NULL};
+    *standby = (struct ut_standby){.voice = NULL};
 }
 
 static utter_status open_standby(struct ut_standby *standby, const utter_voice *voice,
-                                 utter_error *err) {
+                                 const struct ut_speak_params *params, utter_error *err) {
     const struct ut_backend_context *context = &voice->engine->context;
-    char path[80];
-    snprintf(path, sizeof path, "espeak:%s", voice->voice->backend->espeak_voice(voice->voice));
+    char language[sizeof standby->language], path[80];
+    snprintf(language, sizeof language, "%s",
+             voice->voice->backend->espeak_voice(voice->voice, params));
+    snprintf(path, sizeof path, "espeak:%s", language);
     utter_status status = UTTER_OK;
+    if (strcmp(language, standby->language) != 0) {
+        ut_standby_free(standby);
+    }
     if (!standby->voice) {
+        memcpy(standby->language, language, sizeof language);
         status = ut_backend_espeak.open(context, path, &standby->voice, err);
     }
     if (status == UTTER_ERROR_NOT_FOUND) {
@@ -60,7 +67,7 @@ utter_status ut_standby_speak(struct ut_standby *standby, const utter_voice *voi
     struct ut_speak_params inner = *params;
     struct ut_speak_stats stats = {0};
     utter_voice_info info = {0};
-    utter_status status = open_standby(standby, voice, err);
+    utter_status status = open_standby(standby, voice, params, err);
     if (status != UTTER_OK) {
         return status;
     }
@@ -71,6 +78,7 @@ utter_status ut_standby_speak(struct ut_standby *standby, const utter_voice *voi
     }
     inner.sink = feed;
     inner.user = &sink;
+    inner.language = NULL; /* it chose the standby's voice */
     status = ut_backend_espeak.speak(standby->session, unit, &inner, &stats, sink.err);
     if (sink.status != UTTER_OK) {
         status = sink.status;

@@ -235,17 +235,17 @@ static utter_status speak_piece(struct speech *speech, const char *text,
                                 const struct ut_piece *piece) {
     utter_stream *stream = speech->stream;
     struct ut_mem *mem = &stream->voice->engine->mem;
-    const char *language = speech->options.language;
+    const struct ut_backend *backend = stream->voice->voice->backend;
     size_t n;
     char *normalized;
     double begin_s = ut_join_clock();
-    utter_status status = ut_normalize(mem, language, text + piece->begin,
+    utter_status status = ut_normalize(mem, speech->options.language, text + piece->begin,
                                        piece->end - piece->begin, &normalized, &n, speech->err);
     if (status != UTTER_OK) {
         return status;
     }
-    status = stream->voice->voice->backend->units(stream->session, normalized, n, language,
-                                                  &stream->units, speech->err);
+    status = backend->units(stream->session, normalized, n, &speech->params, &stream->units,
+                            speech->err);
     speech->result.n_skipped_symbols += stream->units.n_skipped_symbols;
     speech->result.phonemize_s += ut_join_clock() - begin_s;
     if (status == UTTER_OK) {
@@ -259,10 +259,8 @@ static utter_status speak_piece(struct speech *speech, const char *text,
 
 /* "en_US" and "en-us" are both understood by ICU once the separator is a hyphen. */
 static void language_tag(const struct speech *speech, char *tag, size_t size) {
-    utter_voice_info info = {.size = sizeof info};
-    utter_voice_get_info(speech->stream->voice, &info);
-    const char *language = speech->options.language ? speech->options.language : info.language;
-    snprintf(tag, size, "%s", language ? language : "");
+    const struct ut_backend_voice *voice = speech->stream->voice->voice;
+    snprintf(tag, size, "%s", voice->backend->language(voice, &speech->params));
     for (char *c = tag; *c; c++) {
         *c = *c == '_' ? '-' : *c;
     }
@@ -434,11 +432,12 @@ utter_status utter_stream_speak_ids(utter_stream *stream, const int32_t *ids, si
                        : !sink ? "sink"
                                : "ids");
     }
-    size_t max_ids = stream->voice->voice->backend->max_ids;
-    if (max_ids == 0) {
+    const struct ut_backend_voice *voice = stream->voice->voice;
+    if (!voice->backend->max_ids) {
         return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
                        "the formant voice takes text, not phoneme ids");
     }
+    size_t max_ids = voice->backend->max_ids(voice);
     if (n_ids == 0 || n_ids > max_ids) {
         return ut_fail(err, UTTER_ERROR_ARGUMENT, "n_ids is %zu: it must be 1 to %zu", n_ids,
                        max_ids);

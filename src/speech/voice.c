@@ -116,6 +116,16 @@ utter_status utter_voice_find_speaker(const utter_voice *voice, const char *name
                    info.n_speakers, info.n_speakers - 1);
 }
 
+utter_status utter_voice_check(const utter_voice *voice, const char *name, utter_error *err) {
+    int32_t speaker;
+    if (!voice || !name) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "voice and name must not be NULL");
+    }
+    const struct ut_backend *backend = voice->voice->backend;
+    return backend->check_voice ? backend->check_voice(voice->voice, name, err)
+                                : utter_voice_find_speaker(voice, name, &speaker, err);
+}
+
 /* ---- Descriptions ------------------------------------------------------------------------- */
 
 /* The caller frees a string without saying which engine it came from, perhaps after the engine is

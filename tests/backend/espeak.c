@@ -69,7 +69,8 @@ static void names(void **state) {
         backend->info(voice, &info);
         assert_string_equal(info.name, cases[i].name);
         assert_string_equal(info.backend, "espeak");
-        assert_string_equal(backend->espeak_voice(voice), cases[i].name);
+        assert_string_equal(backend->espeak_voice(voice, &(struct ut_speak_params){0}),
+                            cases[i].name);
         assert_int_equal(info.sample_rate_hz, 22050);
         assert_int_equal(info.n_speakers, 1);
         assert_string_equal(backend->speaker_name(voice, 0), cases[i].name);
@@ -95,7 +96,9 @@ static void say(const char *text, float speed, const char *language, struct soun
     ut_units_init(&units, &mem);
     assert_int_equal(backend->open(&context, "espeak", &voice, &err), UTTER_OK);
     assert_int_equal(backend->session_create(voice, &session, &err), UTTER_OK);
-    assert_int_equal(backend->units(session, text, strlen(text), language, &units, &err), UTTER_OK);
+    assert_int_equal(backend->units(session, text, strlen(text),
+                                    &(struct ut_speak_params){.language = language}, &units, &err),
+                     UTTER_OK);
     utter_status status = UTTER_OK;
     for (size_t i = 0; i < units.n && status == UTTER_OK; i++) {
         status = backend->speak(session, &units.items[i], &params, &stats, &err);
@@ -167,7 +170,8 @@ static void units_cover_the_text(void **state) {
     assert_int_equal(backend->open(&context, "espeak", &voice, &err), UTTER_OK);
     assert_int_equal(backend->session_create(voice, &session, &err), UTTER_OK);
     for (int round = 0; round < 2; round++) { /* the second replaces the first */
-        assert_int_equal(backend->units(session, text, sizeof text - 1, NULL, &units, &err),
+        assert_int_equal(backend->units(session, text, sizeof text - 1,
+                                        &(struct ut_speak_params){0}, &units, &err),
                          UTTER_OK);
         size_t at = 0, n_paragraphs = 0;
         for (size_t i = 0; i < units.n; i++) {
@@ -180,7 +184,9 @@ static void units_cover_the_text(void **state) {
         assert_int_equal(n_paragraphs, 1);
         assert_true(units.n >= 10);
     }
-    assert_int_equal(backend->units(session, " ... \n", 6, NULL, &units, &err), UTTER_OK);
+    assert_int_equal(
+        backend->units(session, " ... \n", 6, &(struct ut_speak_params){0}, &units, &err),
+        UTTER_OK);
     assert_int_equal(units.n, 0);
     ut_units_free(&units);
     backend->session_destroy(session);

@@ -108,6 +108,17 @@ void ut_gelu(const struct ut_compute *compute, float *x, int n_rows, int n_ch) {
     ut_pool_run(compute->pool, n_rows, ROW_GRAIN, gelu_rows, &job);
 }
 
+static void gelu_tanh_rows(void *user, int begin, int end) {
+    const struct map_job *j = user;
+    ptrdiff_t at = (ptrdiff_t)begin * j->n_ch;
+    j->kernels->gelu_tanh_f32(j->y + at, j->x + at, (size_t)(end - begin) * (size_t)j->n_ch);
+}
+
+void ut_gelu_tanh(const struct ut_compute *compute, float *x, int n_rows, int n_ch) {
+    struct map_job job = {compute->kernels, x, x, n_ch};
+    ut_pool_run(compute->pool, n_rows, ROW_GRAIN, gelu_tanh_rows, &job);
+}
+
 struct tanh_job {
     const struct ut_kernels *kernels;
     float *y, *linear;

@@ -169,6 +169,12 @@ void ut_kokoro_linear(const struct ut_kokoro_session *s, const struct ut_layer *
 /* Stages of a run, in this order. */
 /* ALBERT, duration predictor, text encoder: fills d, durations, frame_ids, n_frames, text. */
 UTTER_CHECKED utter_status ut_kokoro_encode(struct ut_kokoro_session *s, utter_error *err);
+/* Its parts: y [n_ids, albert.n_hidden]; d, durations and n_frames from that; text. The caller made room
+ * for them; all scratch is given back. */
+UTTER_CHECKED utter_status ut_kokoro_albert(struct ut_kokoro_session *s, float *y, utter_error *err);
+UTTER_CHECKED utter_status ut_kokoro_predict_durations(struct ut_kokoro_session *s, const float *bert,
+                                                       utter_error *err);
+UTTER_CHECKED utter_status ut_kokoro_encode_text(struct ut_kokoro_session *s, utter_error *err);
 /* Shared LSTM, F0 and N. */
 UTTER_CHECKED utter_status ut_kokoro_predict_prosody(struct ut_kokoro_session *s, utter_error *err);
 /* AdaIN decoder: *x [2 * n_frames, channels of the last block]. */

@@ -216,11 +216,29 @@ static void attention_equals_its_definition(void **state) {
     check_attention(*state, 300, 1, 8); /* more than one block of rows */
 }
 
+static void gelu_tanh_equals_its_formula(void **state) {
+    struct fixture *f = *state;
+    enum { ROWS = 53, CHANNELS = 7 };
+    float *y[3];
+    const float *x = random_values(f, 21, ROWS * CHANNELS);
+    for (int i = 0; i < 3; i++) {
+        y[i] = random_values(f, 21, ROWS * CHANNELS);
+        ut_gelu_tanh(&f->compute[i], y[i], ROWS, CHANNELS);
+        assert_memory_equal(y[0], y[i], ROWS * CHANNELS * sizeof(float));
+    }
+    for (int i = 0; i < ROWS * CHANNELS; i++) {
+        double v = (double)x[i],
+               inner = 0.79788456080286535588 * (v + 0.044715 * v * v * v); /* sqrt(2 / pi) */
+        assert_true(fabs((double)y[0][i] - 0.5 * v * (1 + tanh(inner))) < 2e-6);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(conv_equals_its_definition, setup, teardown),
         cmocka_unit_test_setup_teardown(reject_not_finite, setup, teardown),
         cmocka_unit_test_setup_teardown(attention_equals_its_definition, setup, teardown),
+        cmocka_unit_test_setup_teardown(gelu_tanh_equals_its_formula, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

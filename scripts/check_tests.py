@@ -27,6 +27,7 @@ TESTED_BY = {
     "kernels/x86/conv_avx512.c": "tests/kernels/checkkernels.c",
     "kernels/x86/elementwise_avx2.c": "tests/kernels/checkkernels.c",
     "kernels/x86/elementwise_avx512.c": "tests/kernels/checkkernels.c",
+    "models/kokoro/layout_names.c": "tests/models/kokoro/layout.c",
     "models/piper/durations.c": "tests/models/trace.c",
     "models/piper/encoder.c": "tests/models/trace.c",
     "models/piper/flow.c": "tests/models/trace.c",

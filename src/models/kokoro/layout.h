@@ -7,7 +7,9 @@
  *   predictor.text_encoder.lstms.1.fc.weight      predictor.lstm.weight_ih_l0_reverse
  *   predictor.F0.0.norm1.fc.weight                decoder.generator.resblocks.0.convs1.0.weight
  *   decoder.generator.resblocks.0.alpha1.0        text_encoder.cnn.0.1.gamma
- * Shapes are those of the .pth after folding. Values are f32 where they had to be computed (folded,
+ * Shapes are those of the .pth after folding, but for bert.embeddings.token_type_embeddings.weight: [2, n],
+ * or its row 0 alone, [1, n], from TTS.cpp (only row 0 is used). ALBERT's pooler and position_ids, which
+ * synthesis does not use, are left out. Values are f32 where they had to be computed (folded,
  * assembled from split gates, dequantized), else as in the file (f32, f16, bf16). */
 #ifndef UT_KOKORO_LAYOUT_H
 #define UT_KOKORO_LAYOUT_H
@@ -19,6 +21,13 @@ enum ut_kokoro_layout {
     UT_KOKORO_PLAIN,  /* the names above: a GGUF or safetensors file that utter wrote */
     UT_KOKORO_TTSCPP
 };
+
+/* Keys and names of a GGUF file that utter writes: general.architecture, the text of config.json word
+ * for word, the names of the voices, each a tensor "voices.NAME" [510, 2 * style_dim]. */
+#define UT_KOKORO_GGUF_ARCHITECTURE "kokoro"
+#define UT_KOKORO_GGUF_CONFIG "kokoro.config"
+#define UT_KOKORO_GGUF_VOICES "kokoro.voices"
+#define UT_KOKORO_GGUF_VOICE_PREFIX "voices."
 
 struct ut_kokoro_tensors;
 

@@ -1,0 +1,126 @@
+/* See tensor_file.h. */
+#include "support/tensor_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *copy_name(const char *name) {
+    return strcpy(test_alloc(strlen(name) + 1), name);
+}
+
+struct ut_tensor *tensor_file_copy(struct tensor_file *file, const char *name,
+                                   const struct ut_tensor *tensor) {
+    if (file->n == file->capacity) {
+        struct ut_tensor *old = file->tensors;
+        file->capacity = 2 * file->capacity + 64;
+        file->tensors = test_alloc(file->capacity * sizeof *old);
+        if (file->n) {
+            memcpy(file->tensors, old, file->n * sizeof *old);
+        }
+        free(old);
+    }
+    struct ut_tensor *copy = &file->tensors[file->n++];
+    void *data = test_alloc(tensor->n_bytes + 1);
+    if (tensor->n_bytes) {
+        memcpy(data, tensor->data, tensor->n_bytes);
+    }
+    *copy = *tensor;
+    copy->name = copy_name(name);
+    copy->data = data;
+    return copy;
+}
+
+struct ut_tensor *tensor_file_add(struct tensor_file *file, const char *name,
+                                  const uint64_t dims[UT_MAX_DIMS], const float *values) {
+    struct ut_tensor tensor = {.type = UT_F32, .dims = {1, 1, 1, 1}};
+    size_t n = 1;
+    while (tensor.n_dims < UT_MAX_DIMS && dims[tensor.n_dims]) {
+        n *= dims[tensor.n_dims];
+        tensor.dims[tensor.n_dims] = dims[tensor.n_dims];
+        tensor.n_dims++;
+    }
+    float *counted = test_alloc((n + 1) * sizeof *counted);
+    for (size_t i = 0; i < n; i++) {
+        counted[i] = (float)(i + 1);
+    }
+    tensor.n_bytes = n * sizeof(float);
+    tensor.data = values ? values : counted;
+    struct ut_tensor *added = tensor_file_copy(file, name, &tensor);
+    free(counted);
+    return added;
+}
+
+struct ut_tensor *tensor_file_find(struct tensor_file *file, const char *name) {
+    for (size_t i = 0; i < file->n; i++) {
+        if (strcmp(file->tensors[i].name, name) == 0) {
+            return &file->tensors[i];
+        }
+    }
+    fprintf(stderr, "tensor_file_find: there is no %s\n", name);
+    exit(1);
+}
+
+void tensor_file_rename(struct ut_tensor *tensor, const char *name) {
+    free((void *)(uintptr_t)tensor->name);
+    tensor->name = copy_name(name);
+}
+
+static void free_tensor(struct ut_tensor *tensor) {
+    free((void *)(uintptr_t)tensor->name);
+    free((void *)(uintptr_t)tensor->data);
+}
+
+void tensor_file_remove(struct tensor_file *file, const char *name) {
+    struct ut_tensor *tensor = tensor_file_find(file, name);
+    free_tensor(tensor);
+    file->n--;
+    memmove(tensor, tensor + 1, (size_t)(file->tensors + file->n - tensor) * sizeof *tensor);
+}
+
+void tensor_file_free(struct tensor_file *file) {
+    for (size_t i = 0; i < file->n; i++) {
+        free_tensor(&file->tensors[i]);
+    }
+    free(file->tensors);
+    *file = (struct tensor_file){0};
+}
+
+static const char *type_name(enum ut_dtype type) {
+    switch (type) {
+    case UT_F32:
+        return "F32";
+    case UT_F16:
+        return "F16";
+    case UT_BF16:
+        return "BF16";
+    case UT_I64:
+        return "I64";
+    default:
+        fprintf(stderr, "tensor_file: no safetensors name for this type\n");
+        exit(1);
+    }
+}
+
+void tensor_file_write_safetensors(const struct tensor_file *file, struct byte_buffer *out) {
+    size_t at = 0;
+    struct byte_buffer header = {0};
+    for (size_t i = 0; i < file->n; i++) {
+        const struct ut_tensor *t = &file->tensors[i];
+        byte_buffer_printf(&header, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", i ? "," : "{",
+                           t->name, type_name(t->type));
+        for (int d = 0; d < t->n_dims; d++) {
+            byte_buffer_printf(&header, "%s%llu", d ? "," : "", (unsigned long long)t->dims[d]);
+        }
+        byte_buffer_printf(&header, "],\"data_offsets\":[%zu,%zu]}", at, at + t->n_bytes);
+        at += t->n_bytes;
+    }
+    byte_buffer_printf(&header, "%s}", file->n ? "" : "{");
+    uint64_t n_header = header.n;
+    byte_buffer_append(out, &n_header, sizeof n_header);
+    byte_buffer_append(out, header.data, header.n);
+    for (size_t i = 0; i < file->n; i++) {
+        byte_buffer_append(out, file->tensors[i].data, file->tensors[i].n_bytes);
+    }
+    byte_buffer_free(&header);
+}

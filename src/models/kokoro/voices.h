@@ -12,9 +12,9 @@ struct ut_kokoro_voices;
 
 /* The voices that belong to a model: inside its GGUF file, else beside it: voices/NAME.pt,
  * voices/NAME.safetensors, or voices/NAME.bin (raw f32, as the ONNX distributions have them). Only names
- * and sizes are checked here; rows are read when they are used, from files that stay mapped. `weights` is borrowed until close when the voices are inside. n_style is 2 * style_dim; a table of
- * another shape is ERROR_FORMAT with both shapes. No voice at all is ERROR_NOT_FOUND and says where they are
- * looked for. */
+ * and sizes are checked here; rows are read when they are used, from files that stay mapped. `weights` is
+ * borrowed until close when the voices are inside. n_style is 2 * style_dim; a table of another shape is
+ * ERROR_FORMAT with both shapes. No voice at all is ERROR_NOT_FOUND and says where they are looked for. */
 UTTER_CHECKED utter_status ut_kokoro_voices_open(struct ut_mem *mem, const char *model_path,
                                                  const struct ut_weights *weights, int n_style,
                                                  const struct ut_log *log,

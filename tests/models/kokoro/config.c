@@ -106,7 +106,7 @@ static void fixture(void **state) {
 static const struct {
     const char *json, *message;
 } refused[] = {
-    {"", "offset 0"},
+    {"", "expected a value at byte 0"},
     {"[]", "the configuration must be a JSON object"},
     {"{}", "\"plbert\" is missing"},
     {"{\"plbert\": null}", "\"plbert\" is missing"},

@@ -90,6 +90,7 @@ struct kokoro_generator {
     struct kokoro_stage stages[KOKORO_MAX_UPSAMPLES];
     struct ut_layer conv_post;
     struct ut_layer stft, istft; /* the windowed transforms as matrix products */
+    float *window;               /* [n_fft] */
 };
 
 struct ut_kokoro {
@@ -165,6 +166,9 @@ UTTER_CHECKED utter_status ut_kokoro_check_cancel(const struct ut_kokoro_session
 /* y = W x + b of every row; row pitches are the layer's channel counts. */
 void ut_kokoro_linear(const struct ut_kokoro_session *s, const struct ut_layer *layer, const float *x,
                       float *y, int n_rows);
+
+/* Rows of x [n_ids, n_ch] repeated for the duration of their id: [n_frames, n_ch] from the arena, or NULL. */
+float *ut_kokoro_align(struct ut_kokoro_session *s, const float *x, int n_ch);
 
 /* Stages of a run, in this order. */
 /* ALBERT, duration predictor, text encoder: fills d, durations, frame_ids, n_frames, text. */

@@ -1,0 +1,388 @@
+/* The iSTFTNet generator: two upsampling stages, each with the noise branch of the harmonic source
+ * added and the mean of residual blocks behind it, then magnitudes and phases, then the inverse
+ * STFT. Generator, AdaINResBlock1 and TorchSTFT.inverse of istftnet.py in the reference.
+ *
+ * Each residual convolution normalises over the whole utterance, so activations exist for a whole
+ * unit; at the last stage there are four buffers of 120 * n_frames + 1 rows. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "models/kokoro/adain.h"
+
+enum { ADD_BLOCK_ROWS = 256, SPECTRUM_BLOCK_ROWS = 256 };
+
+#define SLOPE 0.1f
+#define SLOPE_LAST 0.01f
+
+struct stage_buffers { /* [n_rows, n_ch] each */
+    float *in;         /* noise branch, then the stage's input */
+    float *mid, *residual, *sum;
+    int n_rows, n_ch;
+};
+
+static void observe_indexed(const struct ut_kokoro_session *s, const char *format, int i, int j,
+                            const float *data, int n_rows, int n_ch) {
+    char stage[40];
+    if (s->request->observer) {
+        snprintf(stage, sizeof stage, format, i, j);
+        ut_kokoro_observe(s, stage, data, n_ch, n_rows, n_ch);
+    }
+}
+
+/* One convolution of a residual block on AdaIN and snake of x. */
+static bool run_step(struct ut_kokoro_session *s, const struct kokoro_resblock *block, int step,
+                     const float *x, struct ut_moments *moments, int n_rows,
+                     struct ut_time_conv op) {
+    const struct ut_layer *conv = &block->steps[step].conv;
+    struct ut_modulation modulation;
+    if (!ut_kokoro_adain(s, &block->steps[step].adain, s->style_decoder, moments, &modulation)) {
+        return false;
+    }
+    modulation.alpha = block->steps[step].alpha;
+    modulation.inv_alpha = block->steps[step].inv_alpha;
+    op.x = x;
+    op.modulation = &modulation;
+    op.stride = 1;
+    op.dilation = step % 2 == 0 ? block->dilations[step / 2] : 1;
+    op.pad = op.dilation * (conv->n_taps - 1) / 2;
+    op.x_row = op.y_row = op.add_row = op.add2_row = block->n_ch;
+    op.n_in_rows = op.n_rows = n_rows;
+    op.moments = moments;
+    return ut_time_conv_run(&s->model->compute, &s->arena, conv, &op);
+}
+
+/* out = (block(in) + sum) * scale; moments: of `in`, from before. `in` may be out. */
+static utter_status run_resblock(struct ut_kokoro_session *s, const struct kokoro_resblock *block,
+                                 const struct stage_buffers *b, struct ut_moments moments,
+                                 const float *sum, float scale, float *out, utter_error *err) {
+    struct ut_arena_mark mark = ut_arena_mark(&s->arena);
+    const float *x = b->in;
+    for (int pair = 0; pair < block->n_pairs; pair++) {
+        bool last = pair == block->n_pairs - 1;
+        struct ut_time_conv first = {.out_scale = 1, .y = b->mid};
+        struct ut_time_conv second = {.out_scale = last ? scale : 1,
+                                      .add = x,
+                                      .add2 = last ? sum : NULL,
+                                      .y = last ? out : b->residual};
+        if (!run_step(s, block, 2 * pair, x, &moments, b->n_rows, first) ||
+            !run_step(s, block, 2 * pair + 1, b->mid, &moments, b->n_rows, second)) {
+            return ut_fail_memory(err, (size_t)b->n_ch * sizeof(float));
+        }
+        x = b->residual;
+        utter_status status = ut_kokoro_check_cancel(s, err);
+        if (status) {
+            return status;
+        }
+    }
+    ut_arena_rewind(&s->arena, mark);
+    return UTTER_OK;
+}
+
+/* ---- Stages -------------------------------------------------------------------------------------
+ */
+
+static utter_status run_noise(struct ut_kokoro_session *s, int index, const float *har,
+                              int n_har_rows, const struct stage_buffers *b, utter_error *err) {
+    const struct kokoro_stage *stage = &s->model->generator.stages[index];
+    struct ut_moments moments;
+    struct ut_time_conv op = {.x = har,
+                              .x_row = stage->noise_conv.n_in,
+                              .n_in_rows = n_har_rows,
+                              .stride = stage->noise_stride,
+                              .dilation = 1,
+                              .pad = stage->noise_pad,
+                              .out_scale = 1,
+                              .y = b->in,
+                              .y_row = b->n_ch,
+                              .n_rows = b->n_rows,
+                              .moments = &moments};
+    if (!ut_time_conv_run(&s->model->compute, &s->arena, &stage->noise_conv, &op)) {
+        return ut_fail_memory(err, (size_t)b->n_ch * sizeof(float));
+    }
+    observe_indexed(s, "gen_noise_conv_%d", index, 0, b->in, b->n_rows, b->n_ch);
+    utter_status status = run_resblock(s, &stage->noise_res, b, moments, NULL, 1, b->in, err);
+    if (status == UTTER_OK) {
+        observe_indexed(s, "gen_noise_res_%d", index, 0, b->in, b->n_rows, b->n_ch);
+    }
+    return status;
+}
+
+/* y [n_rows * rate, n_out] = transposed convolution of leaky ReLU of x. */
+static bool upsample(struct ut_kokoro_session *s, const struct kokoro_upsample *up, const float *x,
+                     int n_rows, float *y) {
+    static const struct ut_modulation leaky = {.slope = SLOPE};
+    for (int r = 0; r < up->rate; r++) {
+        struct ut_time_conv op = {.x = x,
+                                  .x_row = up->phases[r].n_in,
+                                  .n_in_rows = n_rows,
+                                  .modulation = &leaky,
+                                  .stride = 1,
+                                  .dilation = 1,
+                                  .pad = -up->shift[r],
+                                  .out_scale = 1,
+                                  .y = y + (ptrdiff_t)r * up->n_out,
+                                  .y_row = (ptrdiff_t)up->rate * up->n_out,
+                                  .n_rows = n_rows};
+        if (!ut_time_conv_run(&s->model->compute, &s->arena, &up->phases[r], &op)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct add_job {
+    const struct ut_kernels *kernels;
+    float *y;
+    const float *x;
+    int n_ch, shift; /* row t of y gets row t - shift of x; row 0, if shifted, row 1: reflection */
+};
+
+static void add_rows(void *user, int begin, int end) {
+    const struct add_job *job = user;
+    size_t n_ch = (size_t)job->n_ch;
+    for (int t = begin; t < end; t++) {
+        int from = t < job->shift ? 1 : t - job->shift;
+        float *y = job->y + (size_t)t * n_ch;
+        job->kernels->add_f32(y, y, job->x + (size_t)from * n_ch, n_ch);
+    }
+}
+
+/* The stage's input: upsampled x added to the noise branch; the last stage has one row more than
+ * upsampling makes, reflected at the front. */
+static utter_status begin_stage(struct ut_kokoro_session *s, int index, const float *x, int n_rows,
+                                const struct stage_buffers *b, struct ut_moments *moments,
+                                utter_error *err) {
+    const struct ut_compute *compute = &s->model->compute;
+    const struct kokoro_upsample *up = &s->model->generator.stages[index].up;
+    int n_up = n_rows * up->rate;
+    if (!upsample(s, up, x, n_rows, b->mid)) {
+        return ut_fail_memory(err, (size_t)b->n_ch * sizeof(float));
+    }
+    observe_indexed(s, "gen_ups_%d", index, 0, b->mid, n_up, b->n_ch);
+    struct add_job job = {compute->kernels, b->in, b->mid, b->n_ch, b->n_rows - n_up};
+    ut_pool_run(compute->pool, b->n_rows, ADD_BLOCK_ROWS, add_rows, &job);
+    observe_indexed(s, "gen_stage_%d_in", index, 0, b->in, b->n_rows, b->n_ch);
+    if (!ut_moments_take(compute, &s->arena, b->in, b->n_ch, b->n_rows, b->n_ch, moments)) {
+        return ut_fail_memory(err, (size_t)b->n_ch * sizeof(float));
+    }
+    return ut_kokoro_check_cancel(s, err);
+}
+
+/* A block by itself, for observers: in a run its output exists only in the sum. */
+static utter_status show_resblock(struct ut_kokoro_session *s, int index, int j,
+                                  const struct stage_buffers *b, struct ut_moments moments,
+                                  utter_error *err) {
+    float *out = ut_arena_alloc(&s->arena, (size_t)b->n_rows * (size_t)b->n_ch, sizeof *out);
+    if (!out) {
+        return ut_fail_memory(err, (size_t)b->n_rows * (size_t)b->n_ch * sizeof *out);
+    }
+    utter_status status = run_resblock(s, &s->model->generator.stages[index].resblocks[j], b,
+                                       moments, NULL, 1, out, err);
+    if (status == UTTER_OK) {
+        observe_indexed(s, "gen_resblock_%d_%d", index, j, out, b->n_rows, b->n_ch);
+    }
+    return status;
+}
+
+/* b->sum = mean of the residual blocks of b->in. */
+static utter_status run_resblocks(struct ut_kokoro_session *s, int index,
+                                  const struct stage_buffers *b, struct ut_moments moments,
+                                  utter_error *err) {
+    const struct kokoro_stage *stage = &s->model->generator.stages[index];
+    int n = s->model->config.n_kernels;
+    utter_status status = UTTER_OK;
+    for (int j = 0; j < n && status == UTTER_OK; j++) {
+        if (s->request->observer) {
+            struct ut_arena_mark mark = ut_arena_mark(&s->arena);
+            status = show_resblock(s, index, j, b, moments, err);
+            ut_arena_rewind(&s->arena, mark);
+        }
+        status = status ? status
+                        : run_resblock(s, &stage->resblocks[j], b, moments, j ? b->sum : NULL,
+                                       j == n - 1 ? 1 / (float)n : 1, b->sum, err);
+    }
+    return status;
+}
+
+/* One stage; *out is allocated before the stage's other buffers and stays. */
+static utter_status run_stage(struct ut_kokoro_session *s, int index, const float *x, int n_rows,
+                              const float *har, int n_har_rows, float **out, int *n_out_rows,
+                              utter_error *err) {
+    const struct ut_kokoro *model = s->model;
+    bool last = index == model->config.n_upsamples - 1;
+    struct stage_buffers b = {.n_ch = model->generator.stages[index].up.n_out};
+    b.n_rows = n_rows * model->generator.stages[index].up.rate + (last ? 1 : 0);
+    size_t n = (size_t)b.n_rows * (size_t)b.n_ch;
+    b.sum = ut_arena_alloc(&s->arena, n, sizeof(float));
+    struct ut_arena_mark mark = ut_arena_mark(&s->arena);
+    b.in = ut_arena_alloc(&s->arena, n, sizeof(float));
+    b.mid = ut_arena_alloc(&s->arena, n, sizeof(float));
+    b.residual = ut_arena_alloc(&s->arena, n, sizeof(float));
+    if (!b.sum || !b.in || !b.mid || !b.residual) {
+        return ut_fail_memory(err, n * sizeof(float));
+    }
+    struct ut_moments moments;
+    utter_status status = run_noise(s, index, har, n_har_rows, &b, err);
+    status = status ? status : begin_stage(s, index, x, n_rows, &b, &moments, err);
+    status = status ? status : run_resblocks(s, index, &b, moments, err);
+    ut_arena_rewind(&s->arena, mark);
+    *out = b.sum;
+    *n_out_rows = b.n_rows;
+    return status;
+}
+
+/* ---- Spectrum to samples ------------------------------------------------------------------------
+ */
+
+struct spectrum {
+    const struct ut_kokoro_session *s;
+    float *x; /* [n_rows, 2 * n_bins]: log magnitudes and phases, then real and imaginary parts */
+    int n_bins;
+};
+
+static void to_cartesian(void *user, int begin, int end) {
+    const struct spectrum *spectrum = user;
+    const struct ut_kernels *kernels = spectrum->s->model->compute.kernels;
+    int n_bins = spectrum->n_bins;
+    float sine[256];
+    for (int t = begin; t < end; t++) {
+        float *magnitude = spectrum->x + (ptrdiff_t)t * 2 * n_bins, *phase = magnitude + n_bins;
+        kernels->exp_f32(magnitude, magnitude, (size_t)n_bins);
+        kernels->sin_f32(phase, phase, (size_t)n_bins);
+        kernels->sin_f32(sine, phase, (size_t)n_bins);
+        kernels->cos_f32(phase, phase, (size_t)n_bins);
+        for (int k = 0; k < n_bins; k++) {
+            float m = magnitude[k];
+            magnitude[k] = m * phase[k];
+            phase[k] = m * sine[k];
+        }
+    }
+}
+
+/* gen_spec and gen_phase, which a run does not keep. */
+static utter_status show_spectrum(struct ut_kokoro_session *s, const float *x, int n_rows,
+                                  int n_bins, utter_error *err) {
+    const struct ut_kernels *kernels = s->model->compute.kernels;
+    size_t n = (size_t)n_rows * 2 * (size_t)n_bins;
+    float *shown = ut_arena_alloc(&s->arena, n, sizeof *shown);
+    if (!shown) {
+        return ut_fail_memory(err, n * sizeof *shown);
+    }
+    kernels->exp_f32(shown, x, n);
+    ut_kokoro_observe(s, "gen_spec", shown, 2 * n_bins, n_rows, n_bins);
+    kernels->sin_f32(shown, x, n);
+    ut_kokoro_observe(s, "gen_phase", shown + n_bins, 2 * n_bins, n_rows, n_bins);
+    return UTTER_OK;
+}
+
+struct overlap {
+    const float *frames; /* [n_frames, n_fft], windowed */
+    const float *window;
+    float *audio;
+    int n_frames, n_fft, hop;
+};
+
+/* Overlap-add of blocks of `hop` samples, divided by the sum of the squared windows that reached
+ * each. */
+static void overlap_add(void *user, int begin, int end) {
+    const struct overlap *o = user;
+    for (int block = begin; block < end; block++) {
+        for (int i = 0; i < o->hop; i++) {
+            int at = block * o->hop + i + o->n_fft / 2; /* the signal is centred on its frames */
+            int first = UT_MAX((at - o->n_fft) / o->hop + 1, 0);
+            int last = UT_MIN(at / o->hop, o->n_frames - 1);
+            float sum = 0, weight = 0;
+            for (int t = first; t <= last; t++) {
+                float w = o->window[at - t * o->hop];
+                sum += o->frames[(ptrdiff_t)t * o->n_fft + at - t * o->hop];
+                weight += w * w;
+            }
+            o->audio[block * o->hop + i] = sum / weight;
+        }
+    }
+}
+
+static utter_status synthesize(struct ut_kokoro_session *s, float *x, int n_rows, float *audio,
+                               utter_error *err) {
+    const struct ut_kokoro *model = s->model;
+    int n_fft = model->config.n_fft, n_bins = n_fft / 2 + 1;
+    float *frames = ut_arena_alloc(&s->arena, (size_t)n_rows * (size_t)n_fft, sizeof *frames);
+    if (!frames) {
+        return ut_fail_memory(err, (size_t)n_rows * (size_t)n_fft * sizeof *frames);
+    }
+    utter_status status =
+        s->request->observer ? show_spectrum(s, x, n_rows, n_bins, err) : UTTER_OK;
+    struct spectrum spectrum = {s, x, n_bins};
+    ut_pool_run(model->compute.pool, n_rows, SPECTRUM_BLOCK_ROWS, to_cartesian, &spectrum);
+    ut_kokoro_linear(s, &model->generator.istft, x, frames, n_rows);
+    struct overlap overlap = {frames, model->generator.window, audio, n_rows,
+                              n_fft,  model->config.hop};
+    ut_pool_run(model->compute.pool, n_rows - 1, SPECTRUM_BLOCK_ROWS, overlap_add, &overlap);
+    return status;
+}
+
+static utter_status post(struct ut_kokoro_session *s, const float *x, int n_rows, float *audio,
+                         utter_error *err) {
+    static const struct ut_modulation leaky = {.slope = SLOPE_LAST};
+    const struct ut_kokoro *model = s->model;
+    const struct ut_layer *layer = &model->generator.conv_post;
+    float *y = ut_arena_alloc(&s->arena, (size_t)n_rows * (size_t)layer->n_out, sizeof *y);
+    struct ut_time_conv op = {.x = x,
+                              .x_row = layer->n_in,
+                              .n_in_rows = n_rows,
+                              .modulation = &leaky,
+                              .stride = 1,
+                              .dilation = 1,
+                              .pad = layer->n_taps / 2,
+                              .out_scale = 1,
+                              .y = y,
+                              .y_row = layer->n_out,
+                              .n_rows = n_rows};
+    if (!y || !ut_time_conv_run(&model->compute, &s->arena, layer, &op)) {
+        return ut_fail_memory(err, (size_t)n_rows * (size_t)layer->n_out * sizeof *y);
+    }
+    observe_indexed(s, "gen_conv_post", 0, 0, y, n_rows, layer->n_out);
+    return synthesize(s, y, n_rows, audio, err);
+}
+
+/* The input of conv_post as the reference has it, behind its leaky ReLU. */
+static utter_status show_post_in(struct ut_kokoro_session *s, const float *x, int n_rows, int n_ch,
+                                 utter_error *err) {
+    size_t n = (size_t)n_rows * (size_t)n_ch;
+    float *shown = ut_arena_alloc(&s->arena, n, sizeof *shown);
+    if (!shown) {
+        return ut_fail_memory(err, n * sizeof *shown);
+    }
+    s->model->compute.kernels->leaky_relu_f32(shown, x, SLOPE_LAST, n);
+    ut_kokoro_observe(s, "gen_post_in", shown, n_ch, n_rows, n_ch);
+    return UTTER_OK;
+}
+
+utter_status ut_kokoro_generate(struct ut_kokoro_session *s, const float *x, const float *har,
+                                float **audio, utter_error *err) {
+    const struct ut_kokoro *model = s->model;
+    int n_rows = 2 * s->n_frames, n_har_rows = 300 / model->config.hop * n_rows + 1;
+    size_t n_samples = (size_t)n_rows * 300;
+    *audio = ut_arena_alloc(&s->arena, n_samples, sizeof **audio);
+    if (!*audio) {
+        return ut_fail_memory(err, n_samples * sizeof **audio);
+    }
+    struct ut_arena_mark mark = ut_arena_mark(&s->arena);
+    utter_status status = UTTER_OK;
+    for (int i = 0; i < model->config.n_upsamples && status == UTTER_OK; i++) {
+        float *out;
+        status = run_stage(s, i, x, n_rows, har, n_har_rows, &out, &n_rows, err);
+        x = out;
+    }
+    if (status == UTTER_OK && s->request->observer) {
+        status = show_post_in(s, x, n_rows, model->generator.conv_post.n_in, err);
+    }
+    status = status ? status : post(s, x, n_rows, *audio, err);
+    if (status == UTTER_OK) {
+        ut_kokoro_observe(s, "audio", *audio, 1, (int)n_samples, 1);
+    }
+    ut_arena_rewind(&s->arena, mark);
+    return status;
+}

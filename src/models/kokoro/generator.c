@@ -291,7 +291,7 @@ static void overlap_add(void *user, int begin, int end) {
     for (int block = begin; block < end; block++) {
         for (int i = 0; i < o->hop; i++) {
             int at = block * o->hop + i + o->n_fft / 2; /* the signal is centred on its frames */
-            int first = UT_MAX((at - o->n_fft) / o->hop + 1, 0);
+            int first = at < o->n_fft ? 0 : (at - o->n_fft) / o->hop + 1;
             int last = UT_MIN(at / o->hop, o->n_frames - 1);
             float sum = 0, weight = 0;
             for (int t = first; t <= last; t++) {

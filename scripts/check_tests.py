@@ -35,6 +35,7 @@ TESTED_BY = {
     "models/piper/load.c": "tests/models/hostile.c",
     "models/piper/tensor_map.c": "tests/models/voices.c",
     "models/piper/trace.c": "tests/models/trace.c",
+    "text/clause_reader.c": "tests/text/phonemes.c",
 }
 
 

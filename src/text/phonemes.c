@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "base/checked.h"
+#include "text/clause_reader.h"
 #include "text/espeak_lib.h"
 #include "text/marks.h"
 #include "text/nfd.h"
@@ -35,8 +36,8 @@ void ut_sentences_free(struct ut_sentences *sentences) {
     *sentences = (struct ut_sentences){.mem = sentences->mem};
 }
 
-static utter_status push_sentence(struct ut_sentences *list, const char *phonemes, size_t n,
-                                  utter_error *err) {
+utter_status ut_sentences_push(struct ut_sentences *list, const char *phonemes, size_t n,
+                               utter_error *err) {
     if (list->n == list->capacity) {
         size_t capacity = 2 * list->capacity + 8, n_bytes = capacity * sizeof *list->items;
         struct ut_sentence *grown = ut_mem_realloc(list->mem, UT_MEM_SESSION, list->items, n_bytes);
@@ -54,6 +55,15 @@ static utter_status push_sentence(struct ut_sentences *list, const char *phoneme
     return UTTER_OK;
 }
 
+void ut_sentences_cover(struct ut_sentences *list, size_t n_text) {
+    for (size_t i = 1; i < list->n; i++) {
+        list->items[i].text_begin = list->items[i - 1].text_end;
+    }
+    if (list->n > 0) {
+        list->items[list->n - 1].text_end = n_text;
+    }
+}
+
 utter_status ut_phonemize_text(struct ut_mem *mem, const char *text, size_t n_bytes,
                                struct ut_sentences *out, utter_error *err) {
     *out = (struct ut_sentences){.mem = mem};
@@ -63,7 +73,7 @@ utter_status ut_phonemize_text(struct ut_mem *mem, const char *text, size_t n_by
         status = ut_nfd_append(&phonemes, text, n_bytes, err);
     }
     if (status == UTTER_OK) {
-        status = push_sentence(out, phonemes.data ? phonemes.data : "", phonemes.n, err);
+        status = ut_sentences_push(out, phonemes.data ? phonemes.data : "", phonemes.n, err);
     }
     if (status == UTTER_OK) {
         out->items[0].text_end = n_bytes;
@@ -76,95 +86,6 @@ utter_status ut_phonemize_text(struct ut_mem *mem, const char *text, size_t n_by
 }
 
 #if UT_HAVE_ESPEAK
-
-/* ---- Clauses: text through espeak-ng ------------------------------------------------------- */
-
-/* espeak-ng measures the rest of the text at every call: it is shown a window, or long texts would
- * take quadratic time. A clause takes at most 800 bytes, not counting skipped white space. */
-enum { WINDOW_BYTES = 8192, WINDOW_SLACK = 4096 };
-
-struct clause_reader {
-    const char *text; /* all of it */
-    size_t n;
-    size_t n_shown; /* bytes of text that were in the window so far */
-    size_t begin;   /* of the next clause in text */
-    const char *at; /* where espeak-ng goes on in the window; NULL: it has read all of it */
-    size_t n_window;
-    char window[WINDOW_BYTES + 1];
-};
-
-struct clause {
-    const char *phonemes; /* espeak-ng's, until the next call */
-    size_t begin, end;    /* bytes of the text */
-    enum ut_clause_stop stop;
-};
-
-/* Control characters would be commands to espeak-ng (0x01: change the voice, fill a fixed buffer;
- * 0x02: phonemes), so they become spaces. */
-static void copy_text(char *dst, const char *src, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        bool is_control = (unsigned char)src[i] < ' ' && !(src[i] >= '\t' && src[i] <= '\r');
-        dst[i] = is_control ? ' ' : src[i];
-    }
-}
-
-static void fill_window(struct clause_reader *reader) {
-    size_t n_left = reader->at ? (size_t)(reader->window + reader->n_window - reader->at) : 0;
-    if (reader->at && (n_left >= WINDOW_SLACK || reader->n_shown == reader->n)) {
-        return;
-    }
-    if (n_left > 0) {
-        memmove(reader->window, reader->at, n_left);
-    }
-    size_t n_new = UT_MIN(WINDOW_BYTES - n_left, reader->n - reader->n_shown);
-    while (reader->n_shown + n_new < reader->n && n_new > 0 &&
-           ut_utf8_is_tail(reader->text[reader->n_shown + n_new])) {
-        n_new--;
-    }
-    copy_text(reader->window + n_left, reader->text + reader->n_shown, n_new);
-    reader->n_shown += n_new;
-    reader->n_window = n_left + n_new;
-    reader->window[reader->n_window] = '\0';
-    reader->at = reader->window;
-}
-
-static bool has_more(const struct clause_reader *reader) {
-    return reader->at || reader->n_shown < reader->n;
-}
-
-/* Translates the next clause. */
-static utter_status read_clause(struct clause_reader *reader, int phoneme_mode, struct clause *out,
-                                utter_error *err) {
-    fill_window(reader);
-    const void *next = reader->at;
-    out->phonemes = espeak_TextToPhonemes(&next, espeakCHARS_UTF8, phoneme_mode);
-    if (!out->phonemes || next == reader->at) {
-        return ut_fail(err, UTTER_ERROR_INTERNAL, "espeak-ng stops at byte %zu of the text",
-                       reader->begin);
-    }
-    reader->at = next;
-    out->begin = reader->begin;
-    out->end = reader->n_shown;
-    out->stop = reader->n_shown == reader->n ? UT_CLAUSE_END_OF_TEXT : UT_CLAUSE_CUT;
-    if (reader->at) {
-        /* It has read one character of the next clause and keeps it for the next call. */
-        size_t n_read = reader->n_shown - (size_t)(reader->window + reader->n_window - reader->at);
-        out->end = n_read > out->begin ? ut_utf8_before(reader->text, n_read) : n_read;
-        out->stop = UT_CLAUSE_MORE_TEXT;
-    }
-    reader->begin = out->end;
-    return UTTER_OK;
-}
-
-/* Whoever used espeak-ng last may have left in the middle of a text: the character that it keeps
- * would come out in front of ours. */
-static void drop_kept_character(void) {
-    for (const void *nothing = ""; nothing;) {
-        if (!espeak_TextToPhonemes(&nothing, espeakCHARS_UTF8, espeakPHONEMES_IPA)) {
-            return;
-        }
-    }
-}
 
 /* ---- Phonemes of one clause ---------------------------------------------------------------- */
 
@@ -255,20 +176,6 @@ static utter_status append_separated(struct ut_text_buffer *out, const char *pho
     return status;
 }
 
-/* Takes out the language flags: "(en)" where a word of another language begins or ends. */
-static void remove_flags(struct ut_text_buffer *text) {
-    size_t n = 0;
-    for (size_t i = 0; i < text->n; i++) {
-        const char *close = text->data[i] == '(' ? memchr(text->data + i, ')', text->n - i) : NULL;
-        if (close && close > text->data + i + 1) {
-            i = (size_t)(close - text->data);
-        } else {
-            text->data[n++] = text->data[i];
-        }
-    }
-    text->n = n;
-}
-
 /* ---- Sentences ----------------------------------------------------------------------------- */
 
 /* The last sentence of the list waits in `last`, because a raw block may still extend it. */
@@ -276,14 +183,14 @@ struct phonemizer {
     const char *text;
     struct ut_sentences *out;
     struct dialect dialect;
-    struct clause_reader *reader;
+    struct ut_clause_reader *reader;
     struct ut_text_buffer clause, sentence, last;
     size_t last_end; /* byte of the text where it ends */
     bool has_last, last_paragraph;
     bool after_raw; /* the next sentence continues the last one */
 };
 
-static utter_status append_clause(struct phonemizer *p, const struct clause *clause,
+static utter_status append_clause(struct phonemizer *p, const struct ut_clause *clause,
                                   struct ut_clause_end end, utter_error *err) {
     p->clause.n = 0;
     utter_status status =
@@ -293,7 +200,7 @@ static utter_status append_clause(struct phonemizer *p, const struct clause *cla
     if (status != UTTER_OK) {
         return status;
     }
-    remove_flags(&p->clause);
+    ut_clause_remove_flags(&p->clause, 0);
     if (end.adds) {
         const char mark[] = {end.adds, ' '};
         status = ut_text_buffer_append(&p->clause, mark, end.sentence ? 1 : 2, err);
@@ -306,7 +213,8 @@ static utter_status push_last(struct phonemizer *p, utter_error *err) {
     if (!p->has_last) {
         return UTTER_OK;
     }
-    utter_status status = push_sentence(p->out, p->last.data ? p->last.data : "", p->last.n, err);
+    utter_status status =
+        ut_sentences_push(p->out, p->last.data ? p->last.data : "", p->last.n, err);
     if (status == UTTER_OK) {
         p->out->items[p->out->n - 1].text_end = p->last_end;
         p->out->items[p->out->n - 1].paragraph = p->last_paragraph;
@@ -334,13 +242,10 @@ static utter_status finish_sentence(struct phonemizer *p, size_t text_end, bool 
 /* Plain text[begin, end). A part without any text is one empty sentence, as it is to espeak-ng. */
 static utter_status add_plain(struct phonemizer *p, size_t begin, size_t end, utter_error *err) {
     bool is_open = true;
-    p->reader->text = p->text + begin;
-    p->reader->n = end - begin;
-    p->reader->n_shown = p->reader->begin = 0;
-    p->reader->at = NULL;
-    for (bool is_first = true; is_first || has_more(p->reader); is_first = false) {
-        struct clause clause = {0};
-        utter_status status = read_clause(p->reader, p->dialect.phoneme_mode, &clause, err);
+    ut_clause_start(p->reader, p->text + begin, end - begin);
+    for (bool is_first = true; is_first || ut_clause_has_more(p->reader); is_first = false) {
+        struct ut_clause clause;
+        utter_status status = ut_clause_read(p->reader, p->dialect.phoneme_mode, &clause, err);
         if (status != UTTER_OK) {
             return status;
         }
@@ -438,16 +343,6 @@ static utter_status add_parts(struct phonemizer *p, size_t n, utter_error *err) 
     return status;
 }
 
-/* Lets the ranges of the sentences cover the text without gaps. */
-static void finish_list(struct ut_sentences *list, size_t n_text) {
-    for (size_t i = 1; i < list->n; i++) {
-        list->items[i].text_begin = list->items[i - 1].text_end;
-    }
-    if (list->n > 0) {
-        list->items[list->n - 1].text_end = n_text;
-    }
-}
-
 utter_status ut_phonemize_espeak(struct ut_mem *mem, const char *voice, const char *text,
                                  size_t n_bytes, struct ut_sentences *out, const struct ut_log *log,
                                  utter_error *err) {
@@ -469,7 +364,7 @@ utter_status ut_phonemize_espeak(struct ut_mem *mem, const char *voice, const ch
     if (status == UTTER_OK) {
         status = ut_espeak_set_voice(voice, log, err);
         if (status == UTTER_OK) {
-            drop_kept_character();
+            ut_clause_reset();
             p.dialect = find_dialect();
             status = add_parts(&p, n_bytes, err);
         }
@@ -480,7 +375,7 @@ utter_status ut_phonemize_espeak(struct ut_mem *mem, const char *voice, const ch
     ut_text_buffer_free(&p.last);
     ut_mem_free(mem, p.reader);
     if (status == UTTER_OK) {
-        finish_list(out, n_bytes);
+        ut_sentences_cover(out, n_bytes);
     } else {
         ut_sentences_free(out);
     }

@@ -22,6 +22,12 @@ struct ut_sentences {
 
 void ut_sentences_free(struct ut_sentences *sentences); /* leaves an empty list */
 
+/* Appends a copy of the phonemes; the rest of the new last item is zero and the caller's to fill. */
+UTTER_CHECKED utter_status ut_sentences_push(struct ut_sentences *sentences, const char *phonemes,
+                                             size_t n_bytes, utter_error *err);
+/* Lets the ranges cover the text without gaps: each begins where the one before it ends. */
+void ut_sentences_cover(struct ut_sentences *sentences, size_t n_text);
+
 /* Phonemizes one piece of text in linear time. What `out` held is overwritten, not freed; on failure it
  * is empty. Text that is not UTF-8 or has a NUL byte is ERROR_ARGUMENT; other control characters are
  * spaces; text without anything to say gives no sentence. `voice` is an espeak voice name ("en-us"); one

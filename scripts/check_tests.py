@@ -36,6 +36,10 @@ TESTED_BY = {
     "models/piper/tensor_map.c": "tests/models/voices.c",
     "models/piper/trace.c": "tests/models/trace.c",
     "text/clause_reader.c": "tests/text/phonemes.c",
+    "text/misaki_chunk.c": "tests/text/misaki.c",
+    "text/misaki_map.c": "tests/text/misaki.c",
+    "text/misaki_markup.c": "tests/text/misaki.c",
+    "text/misaki_reader.c": "tests/text/misaki.c",
 }
 
 

@@ -87,14 +87,13 @@ static utter_status round_frames(struct ut_kokoro_session *s, const float *frame
                                  utter_error *err) {
     int64_t total = 0;
     for (int t = 0; t < s->n_ids; t++) {
-        float rounded = fmaxf(rintf(frames[t]), 1);
-        if (!(frames[t] <= UT_KOKORO_MAX_FRAMES)) { /* nor a NaN, which fmaxf drops */
+        if (!(frames[t] <= UT_KOKORO_MAX_FRAMES)) { /* nor is a NaN */
             return ut_fail(err, UTTER_ERROR_MODEL,
                            "the duration of phoneme %d is %g frames: the weights or the voice are "
                            "damaged",
                            t, (double)frames[t]);
         }
-        s->durations[t] = (int32_t)rounded;
+        s->durations[t] = (int32_t)fmaxf(rintf(frames[t]), 1);
         total += s->durations[t];
     }
     if (total > UT_KOKORO_MAX_FRAMES) {

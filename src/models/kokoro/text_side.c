@@ -73,6 +73,7 @@ utter_status ut_kokoro_encode(struct ut_kokoro_session *s, utter_error *err) {
     size_t n_style = (size_t)s->model->info.style_dim;
     utter_status status = allocate(s, err);
     status = status ? status : predict_durations(s, err);
+    status = status ? status : ut_kokoro_check_cancel(s, err);
     status = status ? status : align(s, err);
     status = status ? status : ut_kokoro_encode_text(s, err);
     status = status ? status : check_finite(s->d, n * (hidden + n_style), err);

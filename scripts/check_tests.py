@@ -40,6 +40,9 @@ TESTED_BY = {
     "text/misaki_map.c": "tests/text/misaki.c",
     "text/misaki_markup.c": "tests/text/misaki.c",
     "text/misaki_reader.c": "tests/text/misaki.c",
+    "weights/pickle.c": "tests/weights/torch.c",
+    "weights/torch_tensor.c": "tests/weights/torch.c",
+    "weights/zip.c": "tests/weights/torch.c",
 }
 
 

@@ -15,6 +15,15 @@ static bool looks_like_safetensors(const uint8_t *bytes, size_t n) {
     return n >= 9 && bytes[8] == '{' && (n == 9 || strchr("\"} \t\r\n", bytes[9]));
 }
 
+/* The pickle of the number 0x1950A86A20F9469CFC6C. */
+static const uint8_t old_torch[] = {0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46,
+                                    0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E};
+
+/* Before torch 0.4; to be told so. */
+static bool looks_like_tar(const uint8_t *bytes, size_t n) {
+    return n >= 512 && memcmp(bytes + 257, "ustar", 5) == 0;
+}
+
 enum ut_format ut_format_detect(const void *data, size_t n) {
     const uint8_t *bytes = data;
     if (n >= 4 && memcmp(bytes, "GGUF", 4) == 0) {
@@ -22,6 +31,10 @@ enum ut_format ut_format_detect(const void *data, size_t n) {
     }
     if (n >= 4 && memcmp(bytes, "PK\3\4", 4) == 0) {
         return UT_FORMAT_TORCH_ZIP;
+    }
+    if ((n >= sizeof old_torch && memcmp(bytes, old_torch, sizeof old_torch) == 0) ||
+        looks_like_tar(bytes, n)) {
+        return UT_FORMAT_TORCH_OLD;
     }
     if (looks_like_safetensors(bytes, n)) {
         return UT_FORMAT_SAFETENSORS;

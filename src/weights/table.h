@@ -40,6 +40,7 @@ struct ut_weights {
  * initialised; on failure the caller closes the table. */
 UTTER_CHECKED utter_status ut_onnx_parse(struct ut_weights *weights, utter_error *err);
 UTTER_CHECKED utter_status ut_safetensors_parse(struct ut_weights *weights, utter_error *err);
+UTTER_CHECKED utter_status ut_torch_parse(struct ut_weights *weights, utter_error *err);
 
 /* Sorts the names; ERROR_FORMAT for a name that stands twice. */
 UTTER_CHECKED utter_status ut_table_index(struct ut_weights *weights, utter_error *err);

@@ -74,7 +74,7 @@ static void test_no_model(void **state) {
         const char *message;
     } cases[] = {
         {"GGUF\3\0\0\0\0\0\0\0\0\0\0\0", 16, UTTER_ERROR_UNSUPPORTED, "a gguf file, which cannot be read yet"},
-        {"PK\3\4............", 16, UTTER_ERROR_UNSUPPORTED, "a torch file, which cannot be read yet"},
+        {"PK\3\4............", 16, UTTER_ERROR_FORMAT, "torch: zip: no end record"},
         {"{\"audio\": {}}", 13, UTTER_ERROR_FORMAT, "not a model file"},
         {"\x08\x08", 2, UTTER_ERROR_FORMAT, "onnx: 0 graphs instead of one"},
         {"", 0, UTTER_ERROR_FORMAT, "is empty"},

@@ -124,7 +124,7 @@ static void mixtures(void **state) {
 
 struct warnings {
     int n;
-    char last[UTTER_ERROR_SIZE];
+    char last[500];
 };
 
 static void count_warning(void *user, utter_log_level level, const char *message) {

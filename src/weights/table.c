@@ -21,15 +21,13 @@ static utter_status parse_data(struct ut_weights *weights, utter_error *err) {
     case UT_FORMAT_TORCH_OLD:
         status = ut_torch_parse(weights, err);
         break;
-    case UT_FORMAT_UNKNOWN:
+    case UT_FORMAT_GGUF:
+        status = ut_gguf_parse(weights, err);
+        break;
+    default:
         return ut_fail(err, UTTER_ERROR_FORMAT,
                        "not a model file: begins like no format that is known "
-                       "(ONNX, safetensors, torch)");
-    default:
-        return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
-                       "a %s file, which cannot be read yet; ONNX, "
-                       "safetensors and torch can",
-                       ut_format_label(weights->format));
+                       "(GGUF, ONNX, safetensors, torch)");
     }
     return status ? ut_fail_context(err, status, "%s", ut_format_label(weights->format)) : UTTER_OK;
 }

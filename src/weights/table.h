@@ -34,6 +34,7 @@ struct ut_weights {
     struct ut_metadata *metadata;
     size_t n_metadata;
     struct ut_onnx_graph *graph; /* ONNX only */
+    struct ut_gguf *gguf;        /* GGUF only: the metadata by type */
 };
 
 /* Each fills tensors and metadata of a table whose data and n are set and whose blocks are not
@@ -41,11 +42,13 @@ struct ut_weights {
 UTTER_CHECKED utter_status ut_onnx_parse(struct ut_weights *weights, utter_error *err);
 UTTER_CHECKED utter_status ut_safetensors_parse(struct ut_weights *weights, utter_error *err);
 UTTER_CHECKED utter_status ut_torch_parse(struct ut_weights *weights, utter_error *err);
+UTTER_CHECKED utter_status ut_gguf_parse(struct ut_weights *weights, utter_error *err);
 
 /* Sorts the names; ERROR_FORMAT for a name that stands twice. */
 UTTER_CHECKED utter_status ut_table_index(struct ut_weights *weights, utter_error *err);
 
-/* Sets type, dims and n_bytes; false when the sizes do not fit in 64 bits. */
+/* Sets type, dims and n_bytes; false when the sizes do not fit in 64 bits or the last dimension is no
+ * multiple of the type's block. */
 bool ut_tensor_set_shape(struct ut_tensor *tensor, enum ut_dtype type, const uint64_t *dims,
                          int n_dims);
 

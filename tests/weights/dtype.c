@@ -62,7 +62,7 @@ static void test_others(void **state) {
     assert_true(ut_tensor_to_f32(&tensor, values));
     assert_true(values[0] == 0.1f && values[1] == INFINITY && values[2] == 0);
 
-    for (int type = UT_I8; type < UT_N_DTYPES; type++) {
+    for (int type = UT_I8; type <= UT_BOOL; type++) {
         tensor = (struct ut_tensor){.type = type, .data = bytes, .n_bytes = 8};
         values[0] = 7;
         assert_false(ut_tensor_to_f32(&tensor, values));
@@ -75,13 +75,17 @@ static void test_others(void **state) {
 static void test_names_and_sizes(void **state) {
     static const struct {
         const char *name;
-        size_t size;
-    } types[] = {{"f32", 4}, {"f16", 2}, {"bf16", 2}, {"f64", 8}, {"i8", 1}, {"u8", 1}, {"i16", 2},
-                 {"u16", 2}, {"i32", 4}, {"u32", 4}, {"i64", 8}, {"u64", 8}, {"bool", 1}};
+        size_t size, block;
+    } types[] = {{"f32", 4, 1}, {"f16", 2, 1}, {"bf16", 2, 1}, {"f64", 8, 1}, {"i8", 1, 1}, {"u8", 1, 1},
+                 {"i16", 2, 1}, {"u16", 2, 1}, {"i32", 4, 1}, {"u32", 4, 1}, {"i64", 8, 1}, {"u64", 8, 1},
+                 {"bool", 1, 1}, {"q4_0", 18, 32}, {"q4_1", 20, 32}, {"q5_0", 22, 32}, {"q5_1", 24, 32},
+                 {"q8_0", 34, 32}, {"q2_k", 84, 256}, {"q3_k", 110, 256}, {"q4_k", 144, 256}, {"q5_k", 176, 256},
+                 {"q6_k", 210, 256}, {"tq1_0", 54, 256}, {"tq2_0", 66, 256}};
     assert_int_equal(sizeof types / sizeof *types, UT_N_DTYPES);
     for (int type = 0; type < UT_N_DTYPES; type++) {
         assert_string_equal(ut_dtype_name(type), types[type].name);
         assert_int_equal(ut_dtype_size(type), types[type].size);
+        assert_int_equal(ut_dtype_block(type), types[type].block);
     }
 }
 
@@ -102,12 +106,31 @@ static void test_shapes(void **state) {
         {UT_F32, {32, (uint64_t)1 << 59}, 2, false, 0},
         {UT_F32, {0, (uint64_t)1 << 62}, 2, false, 0}, /* 0 bytes, but whoever multiplies the rest wraps */
         {UT_U8, {65536, 65536, 65536, 65536}, 4, false, 0},
+        /* Blocks lie along the last dimension only. */
+        {UT_Q4_0, {32}, 1, true, 18},
+        {UT_Q4_0, {3, 64}, 2, true, 3 * 2 * 18},
+        {UT_Q4_0, {64, 3}, 2, false, 0},
+        {UT_Q4_0, {32, 1}, 2, false, 0},
+        {UT_Q4_0, {0}, 0, false, 0},
+        {UT_Q4_0, {31}, 1, false, 0},
+        {UT_Q4_0, {3, 0}, 2, true, 0},
+        {UT_Q6_K, {2, 2, 256}, 3, true, 4 * 210},
+        {UT_Q6_K, {8, 32}, 2, false, 0},
+        {UT_Q8_0, {(uint64_t)1 << 62}, 1, true, ((uint64_t)1 << 57) * 34},
+        {UT_Q8_0, {(uint64_t)1 << 63}, 1, false, 0},
+        {UT_TQ1_0, {(uint64_t)1 << 63}, 1, false, 0}, /* bytes that fit, elements that do not */
+        {UT_TQ1_0, {(uint64_t)1 << 33, (uint64_t)1 << 31}, 2, false, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct ut_tensor tensor = {0};
         assert_int_equal(ut_tensor_set_shape(&tensor, cases[i].type, cases[i].dims, cases[i].n_dims), cases[i].ok);
         if (cases[i].ok) {
             assert_true(tensor.n_bytes == cases[i].n_bytes && tensor.n_dims == cases[i].n_dims);
+            uint64_t n_elements = 1;
+            for (int d = 0; d < 4; d++) {
+                n_elements *= tensor.dims[d];
+            }
+            assert_true(ut_tensor_n_elements(&tensor) == n_elements);
             assert_true(tensor.dims[3] == (cases[i].n_dims == 4 ? cases[i].dims[3] : 1));
         }
     }

@@ -73,7 +73,7 @@ static void test_no_model(void **state) {
         utter_status status;
         const char *message;
     } cases[] = {
-        {"GGUF\3\0\0\0\0\0\0\0\0\0\0\0", 16, UTTER_ERROR_UNSUPPORTED, "a gguf file, which cannot be read yet"},
+        {"GGUF\3\0\0\0\0\0\0\0\0\0\0\0", 16, UTTER_ERROR_FORMAT, "gguf: the file ends within the number of keys"},
         {"PK\3\4............", 16, UTTER_ERROR_FORMAT, "torch: zip: no end record"},
         {"{\"audio\": {}}", 13, UTTER_ERROR_FORMAT, "not a model file"},
         {"\x08\x08", 2, UTTER_ERROR_FORMAT, "onnx: 0 graphs instead of one"},

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "weights/file_map.h"
+#include "weights/gguf.h"
 #include "weights/onnx.h"
 
 static void require(bool condition, const char *what) {
@@ -28,14 +30,15 @@ static uint64_t use_bytes(const void *data, size_t n) {
 static uint64_t use_tensor(const struct ut_tensor *tensor) {
     require(tensor->type >= 0 && tensor->type < UT_N_DTYPES, "the type exists");
     require(tensor->n_dims >= 0 && tensor->n_dims <= UT_MAX_DIMS, "0 to 4 dimensions");
-    unsigned __int128 n = ut_dtype_size(tensor->type);
+    unsigned __int128 n = 1;
     for (int d = 0; d < UT_MAX_DIMS; d++) {
         require(d < tensor->n_dims || tensor->dims[d] == 1, "unused dimensions are 1");
         n *= tensor->dims[d];
         require(n <= SIZE_MAX, "the size fits");
     }
-    require(n == tensor->n_bytes, "size = shape times type");
-    require(ut_tensor_n_elements(tensor) * ut_dtype_size(tensor->type) == tensor->n_bytes, "elements");
+    require(tensor->dims[UT_MAX(tensor->n_dims, 1) - 1] % ut_dtype_block(tensor->type) == 0, "rows of whole blocks");
+    require(ut_tensor_n_elements(tensor) == n, "elements");
+    require(n / ut_dtype_block(tensor->type) * ut_dtype_size(tensor->type) == tensor->n_bytes, "size = shape * type");
     uint64_t sum = use_bytes(tensor->name, strlen(tensor->name)) + use_bytes(tensor->data, tensor->n_bytes);
     float *values = test_alloc(ut_tensor_n_elements(tensor) * sizeof *values);
     if (ut_tensor_to_f32(tensor, values)) {
@@ -66,6 +69,25 @@ static uint64_t use_node(const struct ut_onnx_node *node) {
     return sum;
 }
 
+/* The value of a key under the one type that it has, if it has one of those that getters exist for. */
+static uint64_t use_value(const struct ut_weights *weights, const char *key, const char *text) {
+    const char *string = NULL;
+    const char *const *strings = NULL;
+    int64_t integer = 0;
+    double real = 0;
+    bool flag = false;
+    size_t n = 0;
+    require(ut_gguf_has(weights, key), "a key is found");
+    int n_types = (ut_gguf_get_string(weights, key, &string, NULL) == UTTER_OK) +
+                  (ut_gguf_get_strings(weights, key, &strings, &n, NULL) == UTTER_OK) +
+                  (ut_gguf_get_int(weights, key, &integer, NULL) == UTTER_OK) +
+                  (ut_gguf_get_float(weights, key, &real, NULL) == UTTER_OK) +
+                  (ut_gguf_get_bool(weights, key, &flag, NULL) == UTTER_OK);
+    require(n_types <= 1, "a value has one type");
+    require(!string || string == text, "a string is the metadata's text");
+    return use_strings(strings, n) + (uint64_t)integer + flag;
+}
+
 uint64_t use_weights(const struct ut_weights *weights) {
     uint64_t sum = ut_weights_file_bytes(weights) + (uint64_t)ut_weights_format(weights);
     for (size_t i = 0; i < ut_weights_count(weights); i++) {
@@ -78,6 +100,9 @@ uint64_t use_weights(const struct ut_weights *weights) {
         const char *texts[2];
         ut_weights_metadata(weights, i, &texts[0], &texts[1]);
         sum += use_strings(texts, 2);
+        if (ut_weights_format(weights) == UT_FORMAT_GGUF) {
+            sum += use_value(weights, texts[0], texts[1]);
+        }
     }
     const struct ut_onnx_graph *graph = ut_weights_onnx(weights);
     require((graph != NULL) == (ut_weights_format(weights) == UT_FORMAT_ONNX), "ONNX has a graph");

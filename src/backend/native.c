@@ -2,10 +2,10 @@
  * family that the file belongs to. */
 #include "backend/native.h"
 
-#include "models/piper/piper.h"
+#include "models/model_file.h"
 
 utter_status ut_native_find_model(const char *path, char model_path[PATH_MAX], utter_error *err) {
-    return ut_piper_find_model(path, model_path, err);
+    return ut_model_find(path, model_path, err);
 }
 
 utter_status ut_native_open(const struct ut_backend_context *context, const char *path,

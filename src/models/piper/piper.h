@@ -4,8 +4,6 @@
 #ifndef UT_PIPER_PIPER_H
 #define UT_PIPER_PIPER_H
 
-#include <limits.h>
-
 #include "compute/compute.h"
 #include "models/piper/voice_config.h"
 #include "weights/weights.h"
@@ -18,9 +16,6 @@ struct ut_piper_session;
 UTTER_CHECKED utter_status ut_piper_open(struct ut_mem *mem, const struct ut_compute *compute,
                                          const char *path, const struct ut_log *log,
                                          struct ut_piper **out, utter_error *err);
-/* The model file that `path` means: the one in that folder, else `path` itself, there or not. */
-UTTER_CHECKED utter_status ut_piper_find_model(const char *path, char model_path[PATH_MAX],
-                                               utter_error *err);
 /* The configuration beside a model file, VOICE.onnx.json or voice.json, as n bytes of unchecked text.
  * Free *text with ut_mem_free, also after an error. */
 UTTER_CHECKED utter_status ut_piper_read_config(struct ut_mem *mem, const char *model_path,

@@ -1,4 +1,5 @@
 /* Finding the files of a voice: by file, by folder, and what is said when something is missing. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,0 +1,85 @@
+/* Opening Kokoro with what belongs to it: config.json and voices/ beside a .pth or .safetensors
+ * file, both inside a GGUF file. */
+#include <stdio.h>
+#include <string.h>
+
+#include "models/kokoro/kokoro_model.h"
+#include "models/model_file.h"
+
+enum { CONFIG_PATH_MAX = PATH_MAX + 16 };
+
+static utter_status read_config_beside(struct ut_mem *mem, const char *model_path,
+                                       struct ut_kokoro_config *out, utter_error *err) {
+    char path[CONFIG_PATH_MAX], *text = NULL;
+    const char *slash = strrchr(model_path, '/');
+    size_t n = 0;
+    snprintf(path, sizeof path, "%.*sconfig.json", slash ? (int)(slash + 1 - model_path) : 0,
+             model_path);
+    if (!ut_path_is_file(path)) {
+        return ut_fail(err, UTTER_ERROR_NOT_FOUND,
+                       "%s: its configuration %s is missing: download it from where the model came "
+                       "from and put it beside the model",
+                       model_path, path);
+    }
+    utter_status status = ut_config_read(mem, path, &text, &n, err);
+    if (status == UTTER_OK) {
+        status = ut_kokoro_config_parse(mem, text, n, out, err);
+        status = status ? ut_fail_context(err, status, "%s", path) : status;
+    }
+    ut_mem_free(mem, text);
+    return status;
+}
+
+static utter_status read_config(struct ut_mem *mem, const char *model_path,
+                                const struct ut_weights *weights, struct ut_kokoro_config *out,
+                                utter_error *err) {
+    if (ut_weights_format(weights) != UT_FORMAT_GGUF) {
+        return read_config_beside(mem, model_path, out, err);
+    }
+    utter_status status = ut_kokoro_config_from_gguf(mem, weights, out, err);
+    return status ? ut_fail_context(err, status, "%s", model_path) : status;
+}
+
+/* Hands the table of a GGUF file over to the model, which reads voices from it later. */
+static utter_status add_voices(struct ut_kokoro *model, const char *model_path,
+                               struct ut_weights **weights, utter_error *err) {
+    model->path = ut_mem_strndup(model->mem, UT_MEM_OTHER, model_path, strlen(model_path));
+    if (!model->path) {
+        return ut_fail_memory(err, strlen(model_path) + 1);
+    }
+    if (model->info.format == UT_FORMAT_GGUF) {
+        model->gguf = *weights;
+        *weights = NULL;
+    }
+    return ut_kokoro_voices_open(model->mem, model_path, model->gguf, 2 * model->info.style_dim,
+                                 &model->log, &model->voices, err);
+}
+
+utter_status ut_kokoro_open(struct ut_mem *mem, const struct ut_compute *compute, const char *path,
+                            const struct ut_log *log, struct ut_kokoro **out, utter_error *err) {
+    char model_path[PATH_MAX];
+    struct ut_weights *weights = NULL;
+    struct ut_kokoro_config config = {.mem = mem};
+    struct ut_kokoro *model = NULL;
+    *out = NULL;
+    utter_status status = ut_model_find(path, model_path, err);
+    status = status ? status : ut_weights_open(mem, model_path, &weights, err);
+    if (status == UTTER_OK && !ut_kokoro_detect(weights)) {
+        status = ut_fail(err, UTTER_ERROR_FORMAT, "%s: its tensors are not those of a Kokoro model",
+                         model_path);
+    }
+    status = status ? status : read_config(mem, model_path, weights, &config, err);
+    if (status == UTTER_OK) {
+        status = ut_kokoro_load(mem, compute, weights, &config, log, &model, err);
+        status = status ? ut_fail_context(err, status, "%s", model_path) : status;
+    }
+    status = status ? status : add_voices(model, model_path, &weights, err);
+    ut_kokoro_config_free(&config);
+    ut_weights_close(weights);
+    if (status) {
+        ut_kokoro_close(model);
+        return status;
+    }
+    *out = model;
+    return UTTER_OK;
+}

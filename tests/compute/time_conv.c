@@ -1,0 +1,294 @@
+/* Convolutions with modulated input and statistics of the output against their formulas in double:
+ * strides, dilations, padding on either side, pitches, residuals, every level, 1 and 3 threads with
+ * the same bits. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "compute/rng.h"
+#include "compute/time_conv.h"
+#include "support/failing_allocator.h"
+#include "support/voice_builder.h"
+
+enum { MARGIN = 3, GUARD = 123456 };
+
+struct shape {
+    int n_in, n_out, n_taps, stride, dilation, pad, n_in_rows, n_rows;
+    bool modulated, snake, residual;
+};
+
+static const struct shape shapes[] = {
+    {5, 7, 3, 1, 1, 1, 9, 9, true, true, true},
+    {128, 128, 11, 1, 5, 25, 700, 700, true, true, true}, /* several blocks */
+    {33, 300, 3, 1, 1, 1, 50, 50, true, false, false},    /* several groups of channels */
+    {22, 16, 12, 6, 1, 3, 121, 20, false, false, false},  /* the noise branch */
+    {8, 6, 2, 1, 1, 1, 30, 30, true, false, false},  /* a phase of an upsampling, rows before */
+    {8, 6, 2, 1, 1, 0, 30, 30, true, false, false},  /* and rows behind the end */
+    {16, 9, 1, 1, 1, 0, 40, 40, false, false, true}, /* read in place */
+    {1, 1, 3, 2, 1, 1, 10, 5, false, false, false},
+    {1090, 70, 3, 1, 1, 1, 60, 60, true, false, true},
+    {4, 4, 1, 1, 1, -1, 6, 6, false, false, false}, /* starts behind the first row */
+    {4, 4, 3, 1, 1, 1, 1, 1, true, true, true},
+};
+
+struct data {
+    float *x, *w, *bias, *scale, *shift, *alpha, *inv_alpha, *add, *add2, *y;
+    struct ut_layer layer;
+};
+
+static float *random_values(uint32_t stream, size_t n) {
+    float *x = test_alloc((n + 1) * sizeof *x);
+    ut_rng_normal(11, stream, 0, x, n);
+    return x;
+}
+
+static void make_data(const struct ut_compute *compute, struct ut_arena *arena,
+                      const struct shape *s, struct data *d) {
+    size_t n_in = (size_t)s->n_in, n_out = (size_t)s->n_out, n_w = n_in * n_out * (size_t)s->n_taps;
+    d->x = random_values(1, (size_t)s->n_in_rows * (n_in + MARGIN));
+    d->w = random_values(2, n_w);
+    d->bias = random_values(3, n_out);
+    d->scale = random_values(4, n_in);
+    d->shift = random_values(5, n_in);
+    d->alpha = random_values(6, n_in);
+    d->inv_alpha = random_values(6, n_in);
+    d->add = random_values(7, (size_t)s->n_rows * (n_out + MARGIN));
+    d->add2 = random_values(8, (size_t)s->n_rows * (n_out + MARGIN));
+    d->y = random_values(9, (size_t)s->n_rows * (n_out + MARGIN));
+    for (size_t c = 0; c < n_in; c++) {
+        d->alpha[c] = fabsf(d->alpha[c]) + 0.2f;
+        d->inv_alpha[c] = 1 / d->alpha[c];
+    }
+    for (size_t i = 0; i < (size_t)s->n_rows * (n_out + MARGIN); i++) {
+        d->y[i] = GUARD;
+    }
+    struct ut_tensor weight = {.name = "weight",
+                               .type = UT_F32,
+                               .n_dims = 3,
+                               .dims = {n_out, n_in, (uint64_t)s->n_taps, 1},
+                               .data = d->w,
+                               .n_bytes = n_w * sizeof(float)};
+    struct ut_tensor bias = {.name = "bias",
+                             .type = UT_F32,
+                             .n_dims = 1,
+                             .dims = {n_out, 1, 1, 1},
+                             .data = d->bias,
+                             .n_bytes = n_out * sizeof(float)};
+    struct ut_layer_source source = ut_layer_source_conv(&weight, &bias);
+    assert_int_equal(ut_layer_pack(compute, arena, &source, &d->layer, NULL), UTTER_OK);
+}
+
+static void free_data(struct data *d) {
+    float *const all[] = {d->x,     d->w,         d->bias, d->scale, d->shift,
+                          d->alpha, d->inv_alpha, d->add,  d->add2,  d->y};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        free(all[i]);
+    }
+}
+
+static struct ut_time_conv op_of(const struct shape *s, const struct data *d,
+                                 const struct ut_modulation *modulation,
+                                 struct ut_moments *moments) {
+    return (struct ut_time_conv){.x = d->x,
+                                 .x_row = s->n_in + MARGIN,
+                                 .n_in_rows = s->n_in_rows,
+                                 .modulation = s->modulated ? modulation : NULL,
+                                 .stride = s->stride,
+                                 .dilation = s->dilation,
+                                 .pad = s->pad,
+                                 .add = s->residual ? d->add : NULL,
+                                 .add_row = s->n_out + MARGIN,
+                                 .add2 = s->residual ? d->add2 : NULL,
+                                 .add2_row = s->n_out + MARGIN,
+                                 .out_scale = 0.75f,
+                                 .y = d->y,
+                                 .y_row = s->n_out + MARGIN,
+                                 .n_rows = s->n_rows,
+                                 .moments = moments};
+}
+
+static double input_at(const struct shape *s, const struct data *d, int row, int c) {
+    if (row < 0 || row >= s->n_in_rows) {
+        return 0;
+    }
+    double v = (double)d->x[row * (s->n_in + MARGIN) + c];
+    if (!s->modulated) {
+        return v;
+    }
+    v = v * (double)d->scale[c] + (double)d->shift[c];
+    if (s->snake) {
+        double sine = sin((double)d->alpha[c] * v);
+        return v + sine * sine / (double)d->alpha[c];
+    }
+    return v > 0 ? v : 0.2 * v;
+}
+
+/* The formula, and the sum of magnitudes that bounds its error in f32. */
+static double expected_at(const struct shape *s, const struct data *d, int t, int o, double *size) {
+    double sum = (double)d->bias[o];
+    *size = fabs(sum);
+    for (int k = 0; k < s->n_taps; k++) {
+        for (int c = 0; c < s->n_in; c++) {
+            double product = input_at(s, d, t * s->stride + k * s->dilation - s->pad, c) *
+                             (double)d->w[(o * s->n_in + c) * s->n_taps + k];
+            sum += product;
+            *size += fabs(product);
+        }
+    }
+    int at = t * (s->n_out + MARGIN) + o;
+    return (sum + (s->residual ? (double)d->add[at] + (double)d->add2[at] : 0)) * 0.75;
+}
+
+static void check_values(const struct shape *s, const struct data *d) {
+    int step = s->n_in * s->n_taps > 1000 ? 7 : 1; /* of rows: the formula is slow */
+    for (int t = 0; t < s->n_rows; t += step) {
+        for (int o = 0; o < s->n_out; o += step) {
+            double size, expected = expected_at(s, d, t, o, &size);
+            double found = (double)d->y[t * (s->n_out + MARGIN) + o];
+            assert_true(fabs(found - expected) <= 2e-6 * size + 1e-6);
+        }
+        for (int m = 0; m < MARGIN; m++) {
+            assert_true(d->y[t * (s->n_out + MARGIN) + s->n_out + m] == GUARD);
+        }
+    }
+}
+
+/* Scale and shift that the statistics lead to, against two plain passes over y. */
+static void check_moments(const struct shape *s, const struct data *d, const struct ut_moments *m) {
+    size_t n = (size_t)s->n_out;
+    float *style = random_values(12, 2 * n), *scale = test_alloc(n * sizeof *scale),
+          *shift = test_alloc(n * sizeof *shift);
+    ut_adain_fold(m, style, 1e-5f, scale, shift);
+    for (int o = 0; o < s->n_out; o++) {
+        double mean = 0, var = 0;
+        for (int t = 0; t < s->n_rows; t++) {
+            mean += (double)d->y[t * (s->n_out + MARGIN) + o] / s->n_rows;
+        }
+        for (int t = 0; t < s->n_rows; t++) {
+            double delta = (double)d->y[t * (s->n_out + MARGIN) + o] - mean;
+            var += delta * delta / s->n_rows;
+        }
+        double factor = (1 + (double)style[o]) / sqrt(var + 1e-5);
+        double offset = (double)style[n + (size_t)o] - mean * factor;
+        assert_true(fabs((double)scale[o] - factor) <= 1e-5 * fabs(factor) + 1e-6);
+        assert_true(fabs((double)shift[o] - offset) <=
+                    1e-5 * (fabs(mean * factor) + fabs(offset)) + 1e-6);
+    }
+    free(style);
+    free(scale);
+    free(shift);
+}
+
+static float *run_shape(enum ut_cpu_level level, int n_threads, const struct shape *s) {
+    struct ut_mem mem;
+    struct ut_arena arena;
+    struct data d;
+    struct ut_moments moments, again;
+    utter_error err;
+    ut_mem_init(&mem, NULL);
+    ut_arena_init(&arena, &mem, UT_MEM_SESSION);
+    struct ut_compute compute = {.kernels = ut_kernels_get(level)};
+    assert_int_equal(ut_pool_create(&mem, n_threads, &compute.pool, &err), UTTER_OK);
+    make_data(&compute, &arena, s, &d);
+    struct ut_modulation modulation = {.scale = d.scale,
+                                       .shift = d.shift,
+                                       .alpha = s->snake ? d.alpha : NULL,
+                                       .inv_alpha = s->snake ? d.inv_alpha : NULL,
+                                       .slope = 0.2f};
+    struct ut_time_conv op = op_of(s, &d, &modulation, &moments);
+    assert_true(ut_time_conv_run(&compute, &arena, &d.layer, &op));
+    check_values(s, &d);
+    check_moments(s, &d, &moments);
+    assert_true(
+        ut_moments_take(&compute, &arena, d.y, s->n_out + MARGIN, s->n_rows, s->n_out, &again));
+    check_moments(s, &d, &again);
+    float *y = d.y;
+    d.y = NULL;
+    free_data(&d);
+    ut_pool_destroy(compute.pool);
+    ut_arena_free(&arena);
+    return y;
+}
+
+static void every_shape_at_every_level(void **state) {
+    for (int level = 0; level < UT_CPU_N_LEVELS; level++) {
+        for (size_t i = 0;
+             ut_kernels_get((enum ut_cpu_level)level) && i < sizeof shapes / sizeof *shapes; i++) {
+            float *one = run_shape((enum ut_cpu_level)level, 1, &shapes[i]);
+            float *three = run_shape((enum ut_cpu_level)level, 3, &shapes[i]);
+            size_t n = (size_t)shapes[i].n_rows * (size_t)(shapes[i].n_out + MARGIN);
+            assert_memory_equal(one, three, n * sizeof *one);
+            free(one);
+            free(three);
+        }
+    }
+}
+
+static void a_residual_is_updated_in_place(void **state) {
+    struct shape s = shapes[0];
+    struct ut_mem mem;
+    struct ut_arena arena;
+    struct data d;
+    ut_mem_init(&mem, NULL);
+    ut_arena_init(&arena, &mem, UT_MEM_SESSION);
+    struct ut_compute compute = {.kernels = ut_kernels_get(UT_CPU_SCALAR)};
+    assert_int_equal(ut_pool_create(&mem, 1, &compute.pool, NULL), UTTER_OK);
+    make_data(&compute, &arena, &s, &d);
+    struct ut_modulation modulation = {.scale = d.scale, .shift = d.shift, .slope = 0.2f};
+    struct ut_time_conv op = op_of(&s, &d, &modulation, NULL);
+    assert_true(ut_time_conv_run(&compute, &arena, &d.layer, &op));
+    op.y = d.add;
+    assert_true(ut_time_conv_run(&compute, &arena, &d.layer, &op));
+    for (int t = 0; t < s.n_rows; t++) {
+        ptrdiff_t at = (ptrdiff_t)t * (s.n_out + MARGIN);
+        assert_memory_equal(d.add + at, d.y + at, (size_t)s.n_out * sizeof(float));
+    }
+    free_data(&d);
+    ut_pool_destroy(compute.pool);
+    ut_arena_free(&arena);
+}
+
+static void no_rows_and_no_memory(void **state) {
+    struct failing_allocator failing;
+    struct ut_mem mem, scarce;
+    struct ut_arena arena, empty;
+    struct data d;
+    struct ut_moments moments;
+    ut_mem_init(&mem, NULL);
+    ut_arena_init(&arena, &mem, UT_MEM_SESSION);
+    utter_allocator allocator = failing_allocator_start(&failing);
+    ut_mem_init(&scarce, &allocator);
+    ut_arena_init(&empty, &scarce, UT_MEM_SESSION);
+    struct ut_compute compute = {.kernels = ut_kernels_get(UT_CPU_SCALAR)};
+    assert_int_equal(ut_pool_create(&mem, 1, &compute.pool, NULL), UTTER_OK);
+    make_data(&compute, &arena, &shapes[3], &d);
+    struct ut_time_conv op = op_of(&shapes[3], &d, NULL, NULL);
+    failing_allocator_reset(&failing, 1, false);
+    assert_false(ut_time_conv_run(&compute, &empty, &d.layer, &op));
+    failing_allocator_reset(&failing, 1, false);
+    op.moments = &moments;
+    assert_false(ut_time_conv_run(&compute, &empty, &d.layer, &op));
+    op.n_rows = 0;
+    op.moments = NULL;
+    assert_true(ut_time_conv_run(&compute, &arena, &d.layer, &op));
+    assert_true(d.y[0] == GUARD);
+    free_data(&d);
+    ut_pool_destroy(compute.pool);
+    ut_arena_free(&arena);
+    ut_arena_free(&empty);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_shape_at_every_level),
+        cmocka_unit_test(a_residual_is_updated_in_place),
+        cmocka_unit_test(no_rows_and_no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -103,6 +103,17 @@ static void relative(void **state) {
     assert_false(passes("r", ref, (float[N]){1000, 0.6f, 1, 1}));
 }
 
+/* Two magnitudes, then their phases. */
+static void magnitudes_and_phases(void **state) {
+    static const float ref[N] = {1, 0.001f, 3.14f, 1}, near[N] = {1.015f, 0.001f, -3.14f, 2};
+    write_rules(
+        "{\"rules\": [[\"p\", {\"polar\": [0.02, 0.02, 0.01]}], [\"q\", {\"polar\": [1]}]]}");
+    assert_true(passes("p", ref, near)); /* modulo 2 pi; a phase without magnitude does not count */
+    assert_false(passes("p", ref, (float[N]){1.03f, 0.001f, 3.14f, 1}));
+    assert_false(passes("p", ref, (float[N]){1, 0.001f, 3.1f, 1}));
+    assert_false(passes("q", ref, (float[N]){1, 0.001f, 3.1f, 1}));
+}
+
 static void exact(void **state) {
     static const float ref[N] = {1, 2, 3, 4};
     write_rules("{\"rules\": [[\"*\", {\"exact\": true}]]}");
@@ -188,12 +199,15 @@ static void strip_keeps_the_inputs(void **state) {
     write_rules("{\"inputs\": [\"ids\"]}");
     struct golden_report report;
     struct ut_weights *stripped;
-    assert_true(golden_strip(&mem, golden_path, rules_path, out_path, &report));
-    assert_int_equal(ut_weights_open(&mem, out_path, &stripped, &err), UTTER_OK);
-    assert_int_equal(ut_weights_count(stripped), 1);
-    assert_memory_equal(ut_weights_find(stripped, "c.ids")->data, values, sizeof values);
-    ut_weights_close(stripped);
-    byte_buffer_free(&report.failures);
+    static const char *const also[] = {NULL, "out"};
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(golden_strip(&mem, golden_path, rules_path, also[i], out_path, &report));
+        assert_int_equal(ut_weights_open(&mem, out_path, &stripped, &err), UTTER_OK);
+        assert_int_equal(ut_weights_count(stripped), i + 1);
+        assert_memory_equal(ut_weights_find(stripped, "c.ids")->data, values, sizeof values);
+        ut_weights_close(stripped);
+        byte_buffer_free(&report.failures);
+    }
 }
 
 int main(void) {
@@ -202,6 +216,7 @@ int main(void) {
         cmocka_unit_test(small_values_do_not_tighten_the_scale),
         cmocka_unit_test(signal_to_noise),
         cmocka_unit_test(relative),
+        cmocka_unit_test(magnitudes_and_phases),
         cmocka_unit_test(exact),
         cmocka_unit_test(not_finite),
         cmocka_unit_test(rules_without_a_match),

@@ -81,6 +81,43 @@ static struct verdict judge_absolute(struct pair p, double most, bool scaled) {
     return (struct verdict){worst <= most * scale, "max error", worst};
 }
 
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Phases of the second half, modulo 2 pi, where the magnitude of the first half says that there is
+ * one: 99 % of them must be within the limit. */
+static struct verdict judge_phases(struct pair p, double most, double least_magnitude) {
+    size_t half = p.n / 2, n = 0;
+    double *errors = test_alloc(half * sizeof *errors), worst = 0;
+    for (size_t i = 0; i < half; i++) {
+        if (p.ref[i] > least_magnitude) {
+            errors[n++] = fabs(remainder(p.out[half + i] - p.ref[half + i], 2 * M_PI));
+        }
+    }
+    if (n > 0) {
+        qsort(errors, n, sizeof *errors, compare_doubles);
+        worst = errors[(size_t)(0.99 * (double)(n - 1))];
+    }
+    free(errors);
+    return (struct verdict){worst <= most, "radians (99 % of the phases)", worst};
+}
+
+/* limits: [magnitude, phase, least magnitude that has a phase] */
+static struct verdict judge_polar(const struct ut_json *doc, ut_json_ref limits, struct pair p) {
+    double magnitude = 0, phase = 0, least = 0;
+    ut_json_ref i = ut_json_first(doc, limits);
+    bool known = ut_json_double(doc, i, &magnitude);
+    known = known && ut_json_double(doc, i = ut_json_next(doc, i), &phase);
+    known = known && ut_json_double(doc, ut_json_next(doc, i), &least);
+    if (!known) {
+        return (struct verdict){false, "no known rule", 0};
+    }
+    struct verdict verdict = judge_absolute((struct pair){p.ref, p.out, p.n / 2}, magnitude, false);
+    return verdict.passed ? judge_phases(p, phase, least) : verdict;
+}
+
 static struct verdict judge(const struct ut_json *doc, ut_json_ref rule, struct pair p) {
     double limit;
     bool scaled = false;
@@ -92,6 +129,9 @@ static struct verdict judge(const struct ut_json *doc, ut_json_ref rule, struct 
     }
     if (ut_json_double(doc, ut_json_member(doc, rule, "snr"), &limit)) {
         return judge_snr(p, limit);
+    }
+    if (ut_json_member(doc, rule, "polar") >= 0) {
+        return judge_polar(doc, ut_json_member(doc, rule, "polar"), p);
     }
     if (ut_json_double(doc, ut_json_member(doc, rule, "rel"), &limit)) {
         return judge_relative(p, limit);
@@ -272,8 +312,8 @@ static struct ut_tensor aligned_copy(const struct ut_tensor *tensor) {
     return copy;
 }
 
-bool golden_strip(struct ut_mem *mem, const char *golden, const char *tolerances, const char *out,
-                  struct golden_report *report) {
+bool golden_strip(struct ut_mem *mem, const char *golden, const char *tolerances, const char *also,
+                  const char *out, struct golden_report *report) {
     *report = (struct golden_report){0};
     utter_error err;
     struct tolerances t = {0};
@@ -286,7 +326,8 @@ bool golden_strip(struct ut_mem *mem, const char *golden, const char *tolerances
         struct ut_tensor *kept = test_alloc(ut_weights_count(ref) * sizeof *kept);
         size_t n = 0;
         for (size_t i = 0; i < ut_weights_count(ref); i++) {
-            if (is_input(&t, ut_weights_at(ref, i)->name)) {
+            const char *name = ut_weights_at(ref, i)->name;
+            if (is_input(&t, name) || (also && strcmp(stage_of(name), also) == 0)) {
                 kept[n++] = aligned_copy(ut_weights_at(ref, i));
             }
         }

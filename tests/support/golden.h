@@ -5,7 +5,9 @@
  *
  * Files are safetensors with tensors named CASE.STAGE. The first shell pattern that matches CASE.STAGE
  * or STAGE decides. Rules: {"exact": true}; {"abs": t} max |out - golden| <= t, with "scaled" t times
- * max(1, max |golden|); {"rel": t} of each element; {"snr": dB}; {"skip": why}. Without a rule: integers
+ * max(1, max |golden|); {"rel": t} of each element; {"snr": dB}; {"polar": [m, p, least]} first half of the
+ * elements magnitudes within m, second half phases, 99 % of which are within p modulo 2 pi where the magnitude
+ * exceeds `least`; {"skip": why}. Without a rule: integers
  * exact, audio 60 dB, all else {"abs": 1e-3, "scaled": true}. Infinities must agree. A stage that is
  * missing or of another size fails, and so does a rule that is none of these. */
 #ifndef UT_TESTS_GOLDEN_H
@@ -26,8 +28,9 @@ struct golden_report {
 bool golden_compare(struct ut_mem *mem, const char *golden, const char *out, const char *tolerances,
                     struct golden_report *report);
 
-/* Writes the tensors of `golden` that are inputs by the tolerances file, and no others. */
-bool golden_strip(struct ut_mem *mem, const char *golden, const char *tolerances, const char *out,
-                  struct golden_report *report);
+/* Writes the tensors of `golden` that are inputs by the tolerances file, the stage `also` (NULL: none), and no
+ * others. */
+bool golden_strip(struct ut_mem *mem, const char *golden, const char *tolerances, const char *also,
+                  const char *out, struct golden_report *report);
 
 #endif

@@ -21,7 +21,8 @@ enum {
     PANEL = 2 * V_WIDTH,
     /* Rows that go through all panels before the next ones: their inputs, 16 to 400 kB in the
      * models at hand, then come from the L2 cache for every panel but the first. */
-    BLOCK_ROWS = 20 * CONV_ROWS
+    BLOCK_ROWS = 20 * CONV_ROWS,
+    ROW_PANELS = 4 /* panels that a single row goes through at a time */
 };
 
 /* Vector v (0 or 1) of the weights of one (tap, channel), which start at element i. */
@@ -149,7 +150,52 @@ ALWAYS_INLINE void conv_panel(const struct ut_conv *op, int t, int end, int o,
     }
 }
 
+/* One row of n_panels panels from channel o on, their chains side by side: a single row is a
+ * product of matrix and vector, and one panel's two chains would wait for the latency of their own
+ * multiply-adds. */
+ALWAYS_INLINE void conv_single_row(const struct ut_conv *op, int o, const int n_panels,
+                                   const enum weight_type type) {
+    v_float acc[ROW_PANELS][2];
+    size_t tap = (size_t)op->n_in * PANEL, panel = op->n_taps * tap;
+    size_t i = (size_t)(o / PANEL) * panel;
+    UNROLL_ALL
+    for (int p = 0; p < n_panels; p++) {
+        const float *bias = op->bias + o + p * PANEL;
+        acc[p][0] = op->bias ? v_load(bias) : v_set(0);
+        acc[p][1] = op->bias ? v_load(bias + V_WIDTH) : v_set(0);
+    }
+    for (int k = 0; k < op->n_taps; k++) {
+        const float *x = op->x + k * op->x_tap;
+        for (int c = 0; c < op->n_in; c++, i += PANEL) {
+            v_float value = v_set(x[c]);
+            UNROLL_ALL
+            for (int p = 0; p < n_panels; p++) {
+                size_t at = i + p * panel;
+                acc[p][0] = v_fma(value, load_weight(op->w, at, type), acc[p][0]);
+                acc[p][1] = v_fma(value, load_weight(op->w, at + V_WIDTH, type), acc[p][1]);
+            }
+        }
+    }
+    UNROLL_ALL
+    for (int p = 0; p < n_panels; p++) {
+        float tile[PANEL] __attribute__((aligned(64)));
+        v_store(tile, acc[p][0]);
+        v_store(tile + V_WIDTH, acc[p][1]);
+        store_tile(op, tile, 0, o + p * PANEL, 1);
+    }
+}
+
 ALWAYS_INLINE void conv(const struct ut_conv *op, const enum weight_type type) {
+    if (op->n_rows == 1) {
+        int o = 0;
+        for (; o + (ROW_PANELS - 1) * PANEL < op->n_out; o += ROW_PANELS * PANEL) {
+            conv_single_row(op, o, ROW_PANELS, type);
+        }
+        for (; o < op->n_out; o += PANEL) {
+            conv_single_row(op, o, 1, type);
+        }
+        return;
+    }
     for (int t = 0; t < op->n_rows; t += BLOCK_ROWS) {
         int end = op->n_rows - t < BLOCK_ROWS ? op->n_rows : t + BLOCK_ROWS;
         for (int o = 0; o < op->n_out; o += PANEL) {

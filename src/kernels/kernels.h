@@ -33,7 +33,9 @@ enum { UT_MAX_PANEL = 64 }; /* largest ut_kernels.panel of any level */
  * with one accumulator for an element (fused multiply-add where the level has it). */
 struct ut_conv {
     const float *x;
-    ptrdiff_t x_row; /* stride * row pitch */
+    /* stride * row pitch. Where the pitch is a multiple of 4 kB the rows of a tile share one set of
+     * the L1 cache: 16 floats more made 1024 channels a tenth faster on AVX-512. */
+    ptrdiff_t x_row;
     ptrdiff_t x_tap; /* dilation * row pitch */
     int n_taps, n_in;
     const void *w;     /* float, or uint16_t holding f16 or bf16, by entry */

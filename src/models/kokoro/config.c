@@ -1,25 +1,14 @@
 /* Kokoro's config.json, as the PyPI package kokoro 0.9.4 reads it. Keys that matter to training
  * only (dropout, n_mels, dim_in, ...) and sizes that the tensors' shapes tell better are not read.
  */
-#include "models/kokoro/config.h"
+#include "models/kokoro/config_check.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/json.h"
 #include "base/sort.h"
 #include "base/utf8.h"
-
-enum {
-    MAX_HEADS = 256,
-    MAX_REPEATS = 64,
-    MAX_RATE = 64,
-    MAX_KERNEL = 64,
-    MAX_DILATION = 64,
-    MAX_FFT = 1024,
-    MAX_SIZE = 65536
-};
 
 struct parser {
     struct ut_json *doc;
@@ -125,8 +114,8 @@ static utter_status read_dilations(struct parser *p, ut_json_ref istftnet) {
     for (ut_json_ref list = ut_json_first(p->doc, lists); list >= 0;
          list = ut_json_next(p->doc, list), i++) {
         int n_dilations;
-        status = read_list(p, list, path, MAX_DILATION, KOKORO_MAX_DILATIONS, config->dilations[i],
-                           &n_dilations);
+        status = read_list(p, list, path, KOKORO_MAX_DILATION, KOKORO_MAX_DILATIONS,
+                           config->dilations[i], &n_dilations);
         if (status) {
             return status;
         }
@@ -141,7 +130,7 @@ static utter_status read_dilations(struct parser *p, ut_json_ref istftnet) {
 }
 
 /* What a convolution of this program can be: odd kernels keep the length of their input. */
-static utter_status check_generator(const struct ut_kokoro_config *config, utter_error *err) {
+utter_status ut_kokoro_config_check(const struct ut_kokoro_config *config, utter_error *err) {
     for (int i = 0; i < config->n_kernels; i++) {
         if (config->kernel_sizes[i] % 2 == 0) {
             return ut_fail(err, UTTER_ERROR_FORMAT,
@@ -166,37 +155,39 @@ static utter_status read_generator(struct parser *p, ut_json_ref root) {
     ut_json_ref istftnet;
     int n_up_kernels, up_kernels[KOKORO_MAX_UPSAMPLES];
     const struct integer sizes[] = {
-        {"istftnet.gen_istft_n_fft", 2, MAX_FFT, true, &config->n_fft},
-        {"istftnet.gen_istft_hop_size", 1, MAX_FFT, true, &config->hop},
+        {"istftnet.gen_istft_n_fft", 2, KOKORO_MAX_FFT, true, &config->n_fft},
+        {"istftnet.gen_istft_hop_size", 1, KOKORO_MAX_FFT, true, &config->hop},
     };
     utter_status status = find_member(p, root, "istftnet", UT_JSON_OBJECT, true, &istftnet);
     status = status ? status : read_ints(p, istftnet, sizes, UT_COUNT(sizes));
     status = status ? status
-                    : find_list(p, istftnet, "istftnet.upsample_rates", MAX_RATE,
+                    : find_list(p, istftnet, "istftnet.upsample_rates", KOKORO_MAX_RATE,
                                 KOKORO_MAX_UPSAMPLES, config->upsample_rates, &config->n_upsamples);
-    status = status ? status
-                    : find_list(p, istftnet, "istftnet.upsample_kernel_sizes", MAX_KERNEL,
-                                KOKORO_MAX_UPSAMPLES, up_kernels, &n_up_kernels);
+    status = status
+                 ? status
+                 : find_list(p, istftnet, "istftnet.upsample_kernel_sizes", KOKORO_MAX_KERNEL_SIZE,
+                             KOKORO_MAX_UPSAMPLES, up_kernels, &n_up_kernels);
     if (status == UTTER_OK && n_up_kernels != config->n_upsamples) {
         return ut_fail(p->err, UTTER_ERROR_FORMAT,
                        "\"istftnet.upsample_kernel_sizes\" has %d entries, "
                        "\"istftnet.upsample_rates\" has %d",
                        n_up_kernels, config->n_upsamples);
     }
-    status = status ? status
-                    : find_list(p, istftnet, "istftnet.resblock_kernel_sizes", MAX_KERNEL,
-                                KOKORO_MAX_KERNELS, config->kernel_sizes, &config->n_kernels);
+    status = status
+                 ? status
+                 : find_list(p, istftnet, "istftnet.resblock_kernel_sizes", KOKORO_MAX_KERNEL_SIZE,
+                             KOKORO_MAX_KERNELS, config->kernel_sizes, &config->n_kernels);
     status = status ? status : read_dilations(p, istftnet);
-    return status ? status : check_generator(config, p->err);
+    return status ? status : ut_kokoro_config_check(config, p->err);
 }
 
 static utter_status read_albert(struct parser *p, ut_json_ref root) {
     struct ut_kokoro_config *config = p->config;
     ut_json_ref plbert;
     const struct integer sizes[] = {
-        {"plbert.num_attention_heads", 1, MAX_HEADS, true, &config->n_heads},
-        {"plbert.num_hidden_layers", 1, MAX_REPEATS, true, &config->n_repeats},
-        {"plbert.max_position_embeddings", 1, MAX_SIZE, false, &config->max_positions},
+        {"plbert.num_attention_heads", 1, KOKORO_MAX_HEADS, true, &config->n_heads},
+        {"plbert.num_hidden_layers", 1, KOKORO_MAX_REPEATS, true, &config->n_repeats},
+        {"plbert.max_position_embeddings", 1, KOKORO_MAX_SIZE, false, &config->max_positions},
     };
     utter_status status = find_member(p, root, "plbert", UT_JSON_OBJECT, true, &plbert);
     return status ? status : read_ints(p, plbert, sizes, UT_COUNT(sizes));
@@ -206,10 +197,10 @@ static utter_status read_sizes(struct parser *p, ut_json_ref root) {
     struct ut_kokoro_config *config = p->config;
     const struct integer sizes[] = {
         {"n_token", 1, KOKORO_MAX_TOKENS, false, &config->n_token},
-        {"hidden_dim", 1, MAX_SIZE, false, &config->hidden_dim},
-        {"style_dim", 1, MAX_SIZE, false, &config->style_dim},
-        {"n_layer", 1, MAX_REPEATS, false, &config->n_layer},
-        {"max_dur", 1, MAX_SIZE, false, &config->max_dur},
+        {"hidden_dim", 1, KOKORO_MAX_SIZE, false, &config->hidden_dim},
+        {"style_dim", 1, KOKORO_MAX_SIZE, false, &config->style_dim},
+        {"n_layer", 1, KOKORO_MAX_REPEATS, false, &config->n_layer},
+        {"max_dur", 1, KOKORO_MAX_SIZE, false, &config->max_dur},
     };
     return read_ints(p, root, sizes, UT_COUNT(sizes));
 }
@@ -222,8 +213,7 @@ static int compare_symbols(uint32_t a, uint32_t b, const void *context) {
            (symbols[a].code_point < symbols[b].code_point);
 }
 
-/* Sorts the symbols by code point; ERROR_FORMAT for one that stands twice. */
-static utter_status sort_symbols(struct ut_kokoro_config *config, utter_error *err) {
+utter_status ut_kokoro_config_sort(struct ut_kokoro_config *config, utter_error *err) {
     size_t n = config->n_symbols;
     uint32_t *order = ut_mem_calloc(config->mem, UT_MEM_OTHER, n, sizeof *order);
     struct ut_kokoro_symbol *sorted = ut_mem_calloc(config->mem, UT_MEM_OTHER, n, sizeof *sorted);
@@ -254,8 +244,7 @@ static utter_status sort_symbols(struct ut_kokoro_config *config, utter_error *e
     return status;
 }
 
-/* The only code point of a text, -1 when there are none or more. */
-static int32_t single_code_point(const char *text) {
+int32_t ut_kokoro_single_code_point(const char *text) {
     size_t n = strlen(text), n_first = 0;
     int32_t code_point = n ? ut_utf8_decode(text, n, &n_first) : -1;
     return n_first == n ? code_point : -1;
@@ -281,7 +270,7 @@ static utter_status read_vocabulary(struct parser *p, ut_json_ref root) {
     for (ut_json_ref value = ut_json_first(p->doc, map); value >= 0;
          value = ut_json_next(p->doc, value)) {
         const char *key = ut_json_key(p->doc, value);
-        int32_t code_point = single_code_point(key);
+        int32_t code_point = ut_kokoro_single_code_point(key);
         int64_t id;
         if (code_point < 0) {
             return ut_fail(p->err, UTTER_ERROR_FORMAT,
@@ -294,7 +283,7 @@ static utter_status read_vocabulary(struct parser *p, ut_json_ref root) {
         config->symbols[config->n_symbols++] =
             (struct ut_kokoro_symbol){(uint32_t)code_point, (int32_t)id};
     }
-    return sort_symbols(config, p->err);
+    return ut_kokoro_config_sort(config, p->err);
 }
 
 int32_t ut_kokoro_symbol_id(const struct ut_kokoro_config *config, uint32_t code_point) {

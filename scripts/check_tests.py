@@ -27,6 +27,7 @@ TESTED_BY = {
     "kernels/x86/conv_avx512.c": "tests/kernels/checkkernels.c",
     "kernels/x86/elementwise_avx2.c": "tests/kernels/checkkernels.c",
     "kernels/x86/elementwise_avx512.c": "tests/kernels/checkkernels.c",
+    "models/kokoro/config_gguf.c": "tests/models/kokoro/ttscpp.c",
     "models/kokoro/layout_names.c": "tests/models/kokoro/layout.c",
     "models/kokoro/adain.c": "tests/models/trace.c",
     "models/kokoro/adain_decoder.c": "tests/models/trace.c",

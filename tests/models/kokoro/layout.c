@@ -192,6 +192,94 @@ static void plain_names(void **state) {
     tensor_file_free(&plain);
 }
 
+/* ---- The checkpoint ----------------------------------------------------------------------------
+ */
+
+enum { N_RAW = 549, N_NORMS = 89, N_UNUSED = 3 /* position_ids and the pooler's two */ };
+
+static struct ut_weights *open_checkpoint(void) {
+    char path[1024];
+    struct ut_weights *weights;
+    utter_error err;
+    snprintf(path, sizeof path, "%s/kokoro/kokoro-v1_0.pth", getenv("UT_TEST_DATA"));
+    if (ut_weights_open(&mem, path, &weights, &err)) {
+        fail_msg("%s", err.message);
+    }
+    return weights;
+}
+
+/* The canonical name as docs/models/kokoro.md explains it, by plain replacement. */
+static void expected_name(const char *raw, char out[160]) {
+    static const char layer[] = "encoder.albert_layer_groups.0.albert_layers.0.";
+    const char *module = strstr(raw, "/module.");
+    assert_non_null(module);
+    const char *key = module + strlen("/module."), *at = strstr(key, layer);
+    snprintf(out, 160, "%.*s.%s%s", (int)(module - raw), raw, at ? "layer." : "",
+             at ? at + strlen(layer) : key);
+    size_t n = strlen(out);
+    if (strcmp(out + n - 2, "_v") == 0) {
+        out[n - 2] = '\0';
+    }
+}
+
+static void expect_folded(const struct ut_tensor *folded, const float *v, const float *g) {
+    size_t n_rows = (size_t)folded->dims[0], n = folded->n_bytes / sizeof(float) / n_rows;
+    const float *w = folded->data;
+    for (size_t r = 0; r < n_rows; r++) {
+        double sum = 0;
+        for (size_t i = 0; i < n; i++) {
+            sum += (double)v[r * n + i] * v[r * n + i];
+        }
+        for (size_t i = 0; i < n; i++) {
+            double wanted = (double)g[r] * v[r * n + i] / sqrt(sum);
+            /* Half a unit in the last place of the one rounding. */
+            assert_true(fabs(w[r * n + i] - wanted) <= 6e-8 * fabs(wanted) + 1e-45);
+        }
+    }
+}
+
+static void every_tensor_of_the_checkpoint(void **state) {
+    struct ut_weights *weights = open_checkpoint();
+    struct opened opened = {.weights = weights};
+    size_t n_views = 0, n_folded = 0;
+    assert_int_equal(ut_weights_count(weights), N_RAW);
+    assert_int_equal(ut_kokoro_tensors_create(&mem, weights, &opened.tensors, &opened.err),
+                     UTTER_OK);
+    assert_int_equal(ut_kokoro_tensors_count(opened.tensors), N_RAW - N_NORMS - N_UNUSED);
+    for (size_t i = 0; i < N_RAW; i++) {
+        const struct ut_tensor *raw = ut_weights_at(weights, i);
+        char name[160], magnitudes[160];
+        size_t n = strlen(raw->name);
+        if (strstr(raw->name, "pooler") || strstr(raw->name, "position_ids") ||
+            strcmp(raw->name + n - 2, "_g") == 0) {
+            continue;
+        }
+        expected_name(raw->name, name);
+        const struct ut_tensor *tensor = get(&opened, name);
+        assert_int_equal(tensor->n_dims, raw->n_dims);
+        assert_memory_equal(tensor->dims, raw->dims, sizeof raw->dims);
+        if (strcmp(raw->name + n - 2, "_v") == 0) {
+            strcpy(magnitudes, raw->name);
+            magnitudes[n - 1] = 'g';
+            const struct ut_tensor *g = ut_weights_find(weights, magnitudes);
+            float *values = test_alloc(raw->n_bytes + g->n_bytes);
+            float *rows = values + raw->n_bytes / sizeof *values;
+            memcpy(values, raw->data, raw->n_bytes);
+            memcpy(rows, g->data, g->n_bytes);
+            expect_folded(tensor, values, rows);
+            free(values);
+            n_folded++;
+        } else {
+            assert_ptr_equal(tensor->data, raw->data);
+            n_views++;
+        }
+        ut_kokoro_tensor_drop(opened.tensors, tensor);
+    }
+    assert_int_equal(n_folded, N_NORMS);
+    assert_int_equal(n_views + n_folded, ut_kokoro_tensors_count(opened.tensors));
+    close_file(&opened);
+}
+
 /* ---- What is refused ---------------------------------------------------------------------------
  */
 
@@ -365,6 +453,7 @@ int main(void) {
         cmocka_unit_test(values_and_shapes),
         cmocka_unit_test(parametrized_weight_norm),
         cmocka_unit_test(plain_names),
+        cmocka_unit_test(every_tensor_of_the_checkpoint),
         cmocka_unit_test(refused_tables),
         cmocka_unit_test(refused_tensors),
         cmocka_unit_test(names_that_are_no_tensors),

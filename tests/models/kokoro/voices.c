@@ -122,6 +122,34 @@ static void mixtures(void **state) {
     ut_kokoro_voices_close(voices);
 }
 
+/* The rows that the reference took of the fixture's torch files. */
+static void rows_of_the_reference(void **state) {
+    static const struct {
+        const char *name, *voice;
+    } utterances[] = {{"u0", "af_synth"}, {"u1", "bm_synth"}, {"u2", "af_synth"}};
+    char path[1024];
+    struct ut_kokoro_voices *voices;
+    struct ut_weights *golden;
+    utter_error err;
+    snprintf(path, sizeof path, "%s/kokoro/golden_tiny.safetensors", getenv("UT_TEST_DATA"));
+    assert_int_equal(ut_weights_open(&mem, path, &golden, &err), UTTER_OK);
+    assert_int_equal(ut_kokoro_voices_open(&mem, path, NULL, 64, NULL, &voices, &err), UTTER_OK);
+    assert_int_equal(ut_kokoro_voices_count(voices), 2);
+    for (size_t i = 0; i < UT_COUNT(utterances); i++) {
+        char name[32];
+        float style[64];
+        snprintf(name, sizeof name, "%s.input_ids", utterances[i].name);
+        size_t n_ids = (size_t)ut_weights_find(golden, name)->dims[0];
+        assert_int_equal(read_style(voices, utterances[i].voice, n_ids - 2, style, &err), UTTER_OK);
+        snprintf(name, sizeof name, "%s.ref_s", utterances[i].name);
+        const struct ut_tensor *wanted = ut_weights_find(golden, name);
+        assert_int_equal(wanted->n_bytes, sizeof style);
+        assert_memory_equal(style, wanted->data, sizeof style);
+    }
+    ut_kokoro_voices_close(voices);
+    ut_weights_close(golden);
+}
+
 struct warnings {
     int n;
     char last[500];
@@ -385,6 +413,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows),
         cmocka_unit_test(mixtures),
+        cmocka_unit_test(rows_of_the_reference),
         cmocka_unit_test(names_of_files),
         cmocka_unit_test(no_voices),
         cmocka_unit_test(too_many_voices),

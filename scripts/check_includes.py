@@ -9,7 +9,8 @@ from pathlib import Path
 MAY_INCLUDE = {
     "base": [],
     "kernels": ["base"],
-    "weights": ["base"],
+    "quant": ["base"],
+    "weights": ["base", "quant"],
     "text": ["base"],
     "audio": ["base"],
     "compute": ["base", "kernels", "weights"],

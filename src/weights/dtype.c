@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "quant/block.h"
+#include "quant/dequantize.h"
+#include "quant/half.h"
 #include "weights/table.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are read in place");
@@ -10,20 +13,33 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are read 
 static const struct {
     const char *name;
     uint16_t n_bytes, n_elements; /* of a block; an unquantized element is a block of one */
+    void (*dequantize)(const void *src, size_t n_blocks, float *dst);
 } dtypes[UT_N_DTYPES] = {
-    [UT_F32] = {"f32", 4, 1},        [UT_F16] = {"f16", 2, 1},
-    [UT_BF16] = {"bf16", 2, 1},      [UT_F64] = {"f64", 8, 1},
-    [UT_I8] = {"i8", 1, 1},          [UT_U8] = {"u8", 1, 1},
-    [UT_I16] = {"i16", 2, 1},        [UT_U16] = {"u16", 2, 1},
-    [UT_I32] = {"i32", 4, 1},        [UT_U32] = {"u32", 4, 1},
-    [UT_I64] = {"i64", 8, 1},        [UT_U64] = {"u64", 8, 1},
-    [UT_BOOL] = {"bool", 1, 1},      [UT_Q4_0] = {"q4_0", 18, 32},
-    [UT_Q4_1] = {"q4_1", 20, 32},    [UT_Q5_0] = {"q5_0", 22, 32},
-    [UT_Q5_1] = {"q5_1", 24, 32},    [UT_Q8_0] = {"q8_0", 34, 32},
-    [UT_Q2_K] = {"q2_k", 84, 256},   [UT_Q3_K] = {"q3_k", 110, 256},
-    [UT_Q4_K] = {"q4_k", 144, 256},  [UT_Q5_K] = {"q5_k", 176, 256},
-    [UT_Q6_K] = {"q6_k", 210, 256},  [UT_TQ1_0] = {"tq1_0", 54, 256},
-    [UT_TQ2_0] = {"tq2_0", 66, 256},
+    [UT_F32] = {"f32", 4, 1, NULL},
+    [UT_F16] = {"f16", 2, 1, NULL},
+    [UT_BF16] = {"bf16", 2, 1, NULL},
+    [UT_F64] = {"f64", 8, 1, NULL},
+    [UT_I8] = {"i8", 1, 1, NULL},
+    [UT_U8] = {"u8", 1, 1, NULL},
+    [UT_I16] = {"i16", 2, 1, NULL},
+    [UT_U16] = {"u16", 2, 1, NULL},
+    [UT_I32] = {"i32", 4, 1, NULL},
+    [UT_U32] = {"u32", 4, 1, NULL},
+    [UT_I64] = {"i64", 8, 1, NULL},
+    [UT_U64] = {"u64", 8, 1, NULL},
+    [UT_BOOL] = {"bool", 1, 1, NULL},
+    [UT_Q4_0] = {"q4_0", sizeof(struct ut_block_q4_0), UT_QK, ut_dequantize_q4_0},
+    [UT_Q4_1] = {"q4_1", sizeof(struct ut_block_q4_1), UT_QK, ut_dequantize_q4_1},
+    [UT_Q5_0] = {"q5_0", sizeof(struct ut_block_q5_0), UT_QK, ut_dequantize_q5_0},
+    [UT_Q5_1] = {"q5_1", sizeof(struct ut_block_q5_1), UT_QK, ut_dequantize_q5_1},
+    [UT_Q8_0] = {"q8_0", sizeof(struct ut_block_q8_0), UT_QK, ut_dequantize_q8_0},
+    [UT_Q2_K] = {"q2_k", sizeof(struct ut_block_q2_k), UT_QK_K, ut_dequantize_q2_k},
+    [UT_Q3_K] = {"q3_k", sizeof(struct ut_block_q3_k), UT_QK_K, ut_dequantize_q3_k},
+    [UT_Q4_K] = {"q4_k", sizeof(struct ut_block_q4_k), UT_QK_K, ut_dequantize_q4_k},
+    [UT_Q5_K] = {"q5_k", sizeof(struct ut_block_q5_k), UT_QK_K, ut_dequantize_q5_k},
+    [UT_Q6_K] = {"q6_k", sizeof(struct ut_block_q6_k), UT_QK_K, ut_dequantize_q6_k},
+    [UT_TQ1_0] = {"tq1_0", sizeof(struct ut_block_tq1_0), UT_QK_K, ut_dequantize_tq1_0},
+    [UT_TQ2_0] = {"tq2_0", sizeof(struct ut_block_tq2_0), UT_QK_K, ut_dequantize_tq2_0},
 };
 
 const char *ut_dtype_name(enum ut_dtype type) {
@@ -70,26 +86,6 @@ bool ut_tensor_set_shape(struct ut_tensor *tensor, enum ut_dtype type, const uin
 
 /* ---- To f32 --------------------------------------------------------------------------------- */
 
-static float float_of_bits(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* IEEE half precision. A subnormal half is the mantissa of a number between 2^-14 and 2^-13 whose
- * leading one is taken off again: exact, also where the thread flushes subnormal floats to zero. */
-static float f32_of_f16(uint16_t half) {
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16, magnitude = (uint32_t)(half & 0x7FFF) << 13;
-    uint32_t exponent = half & 0x7C00;
-    if (exponent == 0) {
-        const uint32_t two_to_minus_14 = 113u << 23;
-        float value = float_of_bits(two_to_minus_14 | magnitude) - float_of_bits(two_to_minus_14);
-        return sign ? -value : value;
-    }
-    uint32_t rebias = exponent == 0x7C00 ? 224u << 23 : 112u << 23; /* infinite and NaN stay so */
-    return float_of_bits(sign | (magnitude + rebias));
-}
-
 bool ut_tensor_to_f32(const struct ut_tensor *tensor, float *dst) {
     const char *src = tensor->data;
     size_t n = (size_t)ut_tensor_n_elements(tensor);
@@ -104,8 +100,7 @@ bool ut_tensor_to_f32(const struct ut_tensor *tensor, float *dst) {
         for (size_t i = 0; i < n; i++) {
             uint16_t half;
             memcpy(&half, src + 2 * i, sizeof half);
-            dst[i] =
-                tensor->type == UT_F16 ? f32_of_f16(half) : float_of_bits((uint32_t)half << 16);
+            dst[i] = tensor->type == UT_F16 ? ut_f32_from_f16(half) : ut_f32_from_bf16(half);
         }
         return true;
     case UT_F64:
@@ -116,6 +111,10 @@ bool ut_tensor_to_f32(const struct ut_tensor *tensor, float *dst) {
         }
         return true;
     default:
-        return false;
+        if (!dtypes[tensor->type].dequantize) {
+            return false;
+        }
+        dtypes[tensor->type].dequantize(src, tensor->n_bytes / dtypes[tensor->type].n_bytes, dst);
+        return true;
     }
 }

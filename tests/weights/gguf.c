@@ -51,6 +51,52 @@ static void test_whole_file(void **state) {
     drop_parsed(&p);
 }
 
+/* A file by the Python package gguf. The values of its blocks: tests/quant/dequantize.c. */
+static void test_package(void **state) {
+    static const struct {
+        const char *name;
+        enum ut_dtype type;
+        int n_dims;
+        uint64_t dims[4];
+    } expected[] = {
+        {"float32", UT_F32, 2, {2, 3, 1, 1}},    {"float16", UT_F16, 2, {2, 3, 1, 1}},
+        {"float64", UT_F64, 2, {2, 3, 1, 1}},    {"int8", UT_I8, 3, {1, 2, 3, 1}},
+        {"int16", UT_I16, 3, {1, 2, 3, 1}},      {"int32", UT_I32, 3, {1, 2, 3, 1}},
+        {"int64", UT_I64, 3, {1, 2, 3, 1}},      {"bfloat16", UT_BF16, 2, {2, 3, 1, 1}},
+        {"q4_0", UT_Q4_0, 2, {2, 64, 1, 1}},     {"q4_1", UT_Q4_1, 2, {2, 64, 1, 1}},
+        {"q5_0", UT_Q5_0, 2, {2, 64, 1, 1}},     {"q5_1", UT_Q5_1, 2, {2, 64, 1, 1}},
+        {"q8_0", UT_Q8_0, 2, {2, 64, 1, 1}},     {"q2_k", UT_Q2_K, 2, {2, 256, 1, 1}},
+        {"q3_k", UT_Q3_K, 2, {2, 256, 1, 1}},    {"q4_k", UT_Q4_K, 2, {2, 256, 1, 1}},
+        {"q5_k", UT_Q5_K, 2, {2, 256, 1, 1}},    {"q6_k", UT_Q6_K, 2, {2, 256, 1, 1}},
+        {"tq1_0", UT_TQ1_0, 2, {2, 256, 1, 1}},  {"tq2_0", UT_TQ2_0, 2, {2, 256, 1, 1}},
+    };
+    char path[4096];
+    struct ut_weights *weights;
+    utter_error err;
+    snprintf(path, sizeof path, "%s/gguf/types.gguf", getenv("UT_TEST_DATA"));
+    if (ut_weights_open(&mem, path, &weights, &err)) {
+        fail_msg("%s", err.message);
+    }
+    use_weights(weights);
+    assert_int_equal(ut_weights_count(weights), 8 + 2 * 12);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        const struct ut_tensor *t = ut_weights_find(weights, expected[i].name);
+        assert_non_null(t);
+        assert_int_equal(t->type, expected[i].type);
+        assert_int_equal(t->n_dims, expected[i].n_dims);
+        assert_memory_equal(t->dims, expected[i].dims, sizeof t->dims);
+    }
+    static const float quarters[] = {-1, -0.75f, -0.5f, -0.25f, 0, 0.25f};
+    static const char *const floats[] = {"float32", "float16", "float64", "bfloat16"};
+    for (size_t i = 0; i < 4; i++) {
+        float values[6];
+        assert_true(ut_tensor_to_f32(ut_weights_find(weights, floats[i]), values));
+        assert_memory_equal(values, quarters, sizeof quarters);
+    }
+    assert_memory_equal(ut_weights_find(weights, "int8")->data, "\xFD\xFE\xFF\0\1\2", 6);
+    ut_weights_close(weights);
+}
+
 static void test_tensor_types(void **state) {
     static const struct {
         const char *name;
@@ -384,6 +430,7 @@ static void test_failing_allocations(void **state) {
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_whole_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_package, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tensor_types, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
         cmocka_unit_test_setup_teardown(test_truncation, setup, teardown),

@@ -179,6 +179,62 @@ static void test_wrong_types(void **state) {
     drop_parsed(&p);
 }
 
+/* A file by the Python package gguf. */
+static void test_package(void **state) {
+    static const struct {
+        const char *name, *text, *array;
+        int64_t integer;
+        double real;
+    } cases[] = {
+        {"uint8", "200", "[3 uint8]", 200, 0},
+        {"int8", "-100", "[3 int8]", -100, 0},
+        {"uint16", "60000", "[3 uint16]", 60000, 0},
+        {"int16", "-30000", "[3 int16]", -30000, 0},
+        {"uint32", "4000000000", "[3 uint32]", 4000000000, 0},
+        {"int32", "-2000000000", "[3 int32]", -2000000000, 0},
+        {"uint64", "4611686018427387904", "[3 uint64]", (int64_t)1 << 62, 0},
+        {"int64", "-4611686018427387904", "[3 int64]", -((int64_t)1 << 62), 0},
+        {"float32", "0.100000001", "[3 float32]", 0, (double)0.1f},
+        {"float64", "0.10000000000000001", "[3 float64]", 0, 0.1},
+        {"bool", "true", "[3 bools]", 0, 0},
+        {"string", "na\xC3\xAFve \xE2\x9C\x93", "[3 strings]", 0, 0},
+    };
+    char path[4096], key[64];
+    struct ut_weights *weights;
+    utter_error err;
+    snprintf(path, sizeof path, "%s/gguf/metadata.gguf", getenv("UT_TEST_DATA"));
+    if (ut_weights_open(&mem, path, &weights, &err)) {
+        fail_msg("%s", err.message);
+    }
+    use_weights(weights);
+    assert_int_equal(ut_weights_count(weights), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t integer = 0;
+        double real = 0;
+        snprintf(key, sizeof key, "scalar.%s", cases[i].name);
+        check_text(weights, key, cases[i].text);
+        if (cases[i].integer != 0) {
+            assert_int_equal(ut_gguf_get_int(weights, key, &integer, NULL), UTTER_OK);
+            assert_true(integer == cases[i].integer);
+        }
+        if (cases[i].real != 0) {
+            assert_int_equal(ut_gguf_get_float(weights, key, &real, NULL), UTTER_OK);
+            assert_true(real == cases[i].real);
+        }
+        snprintf(key, sizeof key, "array.%s", cases[i].name);
+        check_text(weights, key, cases[i].array);
+    }
+    const char *const *words;
+    size_t n;
+    assert_int_equal(ut_gguf_get_strings(weights, "array.words", &words, &n, NULL), UTTER_OK);
+    assert_int_equal(n, 3);
+    assert_string_equal(words[0], "");
+    assert_string_equal(words[1], "two words");
+    assert_string_equal(words[2], "\xC3\xA9");
+    check_text(weights, "general.architecture", "utter-test");
+    ut_weights_close(weights);
+}
+
 #define ONE GGUF_HEAD("0", "1")
 #define TWO GGUF_HEAD("0", "2")
 
@@ -335,6 +391,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_integers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_types, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_package, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_keys, setup, teardown),
     };

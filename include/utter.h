@@ -337,6 +337,47 @@ UTTER_API UTTER_CHECKED utter_status utter_trace(utter_engine *engine, const cha
                                                  const char *out_path, utter_trace_fn stage,
                                                  void *user, utter_error *err);
 
+/* ---- Import: any model file to one GGUF file ---------------------------------------------- */
+
+typedef struct utter_import_progress {
+    size_t size;
+    const char *tensor; /* written last; lives for the call */
+    uint64_t n_tensors_done, n_tensors_total;
+    uint64_t n_bytes_done, n_bytes_total; /* of the tensors in the new file */
+} utter_import_progress;
+
+/* Called after each tensor. Return false to stop: utter_import then returns ERROR_CANCELLED. */
+typedef bool (*utter_import_progress_fn)(void *user, const utter_import_progress *progress);
+
+typedef struct utter_import_options {
+    size_t size;
+    const char *type;   /* of the large weights: "f32", "f16", "bf16"; NULL: as in the model, so that it
+                         * sounds the same to the last bit. Biases, norms and voices stay f32. */
+    const char *voices; /* names and patterns of the voices to take, "af_*,bm_george"; NULL: all */
+    utter_import_progress_fn progress; /* NULL: none */
+    void *progress_user;
+} utter_import_options;
+
+UTTER_API void utter_import_options_init(utter_import_options *options);
+
+typedef struct utter_import_result {
+    size_t size;
+    const char *family; /* "kokoro"; static storage */
+    const char *type;   /* of most weights, as written; static storage */
+    uint64_t n_tensors, n_voices, n_parameters;
+    uint64_t bytes_in, bytes_out; /* of the model file read and the file written */
+} utter_import_result;
+
+/* Writes the model at `path` (a file or folder, as utter_voice_open takes it) with its configuration and
+ * voices into one GGUF file, which utter_voice_open opens. The model is loaded and checked first. The
+ * file appears under its name when it is complete; a file that was there is replaced then.
+ * ERROR_ARGUMENT when the model is GGUF already, or `out_path` is one of its own files; ERROR_NOT_FOUND
+ * for a pattern that fits no voice. `options`, `result` and `err` may be NULL. */
+UTTER_API UTTER_CHECKED utter_status utter_import(utter_engine *engine, const char *path,
+                                                  const char *out_path,
+                                                  const utter_import_options *options,
+                                                  utter_import_result *result, utter_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 TESTED_BY = {
+    "backend/import.c": "tests/speech/import.c",
     "backend/native_voice.c": "tests/backend/native.c",
     "cli/backends.c": "tests/cli/commands.py",
     "cli/bench.c": "tests/cli/commands.py",
     "cli/common.c": "tests/cli/errors.py",
+    "cli/import.c": "tests/cli/import.py",
     "cli/info.c": "tests/cli/commands.py",
     "cli/interrupt.c": "tests/cli/signals.py",
     "cli/main.c": "tests/cli/commands.py",

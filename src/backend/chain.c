@@ -11,6 +11,7 @@
 
 #include "backend/native.h"
 #include "base/json.h"
+#include "models/model_file.h"
 #include "models/piper/piper.h"
 #include "ut_config.h"
 
@@ -28,7 +29,7 @@ static void guess_language(struct ut_mem *mem, const char *path, char name[NAME_
     struct ut_json *json = NULL;
     size_t n;
     snprintf(name, NAME_SIZE, "en-us");
-    if (ut_native_find_model(path, model, NULL) == UTTER_OK &&
+    if (ut_model_find(path, model, NULL) == UTTER_OK &&
         ut_piper_read_config(mem, model, &text, &n, NULL) == UTTER_OK &&
         ut_json_parse(mem, text, n, &json, NULL) == UTTER_OK) {
         ut_json_ref espeak = ut_json_member(json, 0, "espeak");

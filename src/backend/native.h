@@ -9,15 +9,18 @@
 #include "base/json_writer.h"
 #include "weights/weights.h"
 
-extern const struct ut_backend ut_native_piper;
+extern const struct ut_backend ut_native_piper, ut_native_kokoro;
 
-/* The model file that `path` means: the one in that folder, else `path` itself, there or not. ERROR_NOT_FOUND
- * for a folder without a model, ERROR_ARGUMENT for one with several. */
-UTTER_CHECKED utter_status ut_native_find_model(const char *path, char model_path[PATH_MAX],
-                                                utter_error *err);
+/* By the file's first bytes. What cannot be read is of no format: opening it tells why. */
+enum ut_format ut_native_format(const char *file);
 
-/* Opens the model at `path` with the table of its family. ERROR_UNSUPPORTED for a model of none, which the
- * message names. */
+/* The table of the family that the model at `path` belongs to, and its file. ERROR_UNSUPPORTED for a model
+ * of no family that is known; the message names what it is. */
+UTTER_CHECKED utter_status ut_native_family(struct ut_mem *mem, const char *path,
+                                            char file[PATH_MAX], const struct ut_backend **out,
+                                            utter_error *err);
+
+/* Opens the model at `path` with the table of its family. */
 UTTER_CHECKED utter_status ut_native_open(const struct ut_backend_context *context,
                                           const char *path, struct ut_backend_voice **out,
                                           utter_error *err);

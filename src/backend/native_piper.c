@@ -7,6 +7,7 @@
 #include "backend/native.h"
 #include "backend/split.h"
 #include "base/checked.h"
+#include "models/model_file.h"
 #include "models/piper/piper.h"
 #include "text/phonemes.h"
 #include "text/segment.h"
@@ -370,7 +371,7 @@ static utter_status piper_trace(const struct ut_backend_context *context, const 
                                 utter_trace_fn stage, void *user, utter_error *err) {
     struct ut_piper *model = NULL;
     char file[PATH_MAX];
-    utter_status status = ut_native_find_model(path, file, err);
+    utter_status status = ut_model_find(path, file, err);
     if (status == UTTER_OK) {
         status = ut_piper_open(context->mem, &context->compute, file, &context->log, &model, err);
     }

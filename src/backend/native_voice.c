@@ -4,6 +4,7 @@
 
 #include "backend/native.h"
 #include "base/checked.h"
+#include "models/model_file.h"
 
 /* ---- Names -------------------------------------------------------------------------------- */
 
@@ -15,13 +16,15 @@ static bool ends_with(const char *text, size_t n, const char *end) {
 /* "voices/en_US-amy-medium.onnx" -> "en_US-amy-medium"; "voices/house/voice.safetensors" and
  * "voices/house/" -> "house". */
 static void name_of_path(const char *path, const char **name, size_t *n) {
-    static const char generic[] = "/voice.safetensors";
+    static const char *const generic[] = {"/voice.safetensors", "/model.safetensors"};
     static const char *const extensions[] = {".onnx", ".safetensors", ".gguf", ".pth"};
     size_t end = strlen(path);
     while (end > 1 && path[end - 1] == '/') {
         end--;
     }
-    end -= ends_with(path, end, generic) ? sizeof generic - 1 : 0;
+    for (size_t i = 0; i < UT_COUNT(generic); i++) {
+        end -= ends_with(path, end, generic[i]) ? strlen(generic[i]) : 0;
+    }
     size_t begin = end;
     while (begin > 0 && path[begin - 1] != '/') {
         begin--;
@@ -40,7 +43,7 @@ utter_status ut_native_names_init(struct ut_native_names *names, struct ut_mem *
     const char *name;
     size_t n_name;
     *names = (struct ut_native_names){NULL, NULL, NULL};
-    utter_status status = ut_native_find_model(path, file, err);
+    utter_status status = ut_model_find(path, file, err);
     if (status != UTTER_OK) {
         return status;
     }

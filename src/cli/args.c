@@ -77,7 +77,7 @@ const struct arg_option *args_option(const struct args *args, int id) {
     return NULL;
 }
 
-static int unknown_long(struct args *args, const char *name, size_t n_name) {
+static void unknown_long(struct args *args, const char *name, size_t n_name) {
     const char *names[64];
     size_t n = 0;
     char word[MAX_WORD + 1];
@@ -88,7 +88,6 @@ static int unknown_long(struct args *args, const char *name, size_t n_name) {
     const char *nearest = args_nearest(word, names, n);
     fail(args, "there is no option --%s%s%s%s", word, nearest ? "; did you mean --" : "",
          nearest ? nearest : "", nearest ? "?" : "");
-    return ARG_ERROR;
 }
 
 static int take_value(struct args *args, const struct arg_option *option, const char **value) {
@@ -100,17 +99,40 @@ static int take_value(struct args *args, const struct arg_option *option, const 
     return option->id;
 }
 
+/* The option of that name, or the only one that begins with it, as getopt_long has it. NULL with a
+ * message if there is none or several do. */
+static const struct arg_option *find_long(struct args *args, const char *word, size_t n_name) {
+    const struct arg_option *found = NULL;
+    char list[200] = "";
+    int n_found = 0;
+    for (size_t i = 0; i < args->n_options; i++) {
+        const struct arg_option *option = &args->options[i];
+        if (n_name == 0 || strncmp(option->name, word, n_name) != 0) {
+            continue;
+        }
+        if (option->name[n_name] == '\0') {
+            return option;
+        }
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s--%s", n_found++ ? ", " : "", option->name);
+        found = option;
+    }
+    if (n_found > 1) {
+        fail(args, "--%.*s may be %s", (int)n_name, word, list);
+        return NULL;
+    }
+    if (!found) {
+        unknown_long(args, word, n_name);
+    }
+    return found;
+}
+
 static int next_long(struct args *args, const char *word, const char **value) {
     const char *equals = strchr(word, '=');
     size_t n_name = equals ? (size_t)(equals - word) : strlen(word);
-    const struct arg_option *option = NULL;
-    for (size_t i = 0; i < args->n_options && !option; i++) {
-        const char *name = args->options[i].name;
-        option =
-            strlen(name) == n_name && memcmp(name, word, n_name) == 0 ? &args->options[i] : NULL;
-    }
+    const struct arg_option *option = find_long(args, word, n_name);
     if (!option) {
-        return unknown_long(args, word, n_name);
+        return ARG_ERROR;
     }
     if (equals && !option->value) {
         fail(args, "option --%s takes no value", option->name);

@@ -31,7 +31,8 @@ enum { ARG_END = 0, ARG_OPERAND = -1, ARG_ERROR = -2 };
 
 /* The id of the next option with its value, or ARG_OPERAND with the operand in *value, ARG_END, or
  * ARG_ERROR with a message. Options and operands may be mixed; "-" is an operand. Values may be
- * given as "-o FILE", "-oFILE", "--output FILE" and "--output=FILE". */
+ * given as "-o FILE", "-oFILE", "--output FILE" and "--output=FILE"; long names may be cut short
+ * where that leaves one. */
 int args_next(struct args *args, const char **value);
 
 /* The row of option `id`. */

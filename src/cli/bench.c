@@ -7,7 +7,7 @@
 
 #include "cli.h"
 
-enum { OPTION_IDS = 1, OPTION_TEXT, OPTION_SCALES, OPTION_RUNS, OPTION_SPEAKER };
+enum { OPTION_IDS = 1, OPTION_TEXT, OPTION_SCALES, OPTION_RUNS, OPTION_VOICE, OPTION_SPEAKER };
 enum { MAX_RUNS = 1000 };
 
 static const struct arg_option options[] = {
@@ -15,6 +15,7 @@ static const struct arg_option options[] = {
     {OPTION_TEXT, 0, "text", "TEXT", "what to speak; a paragraph of its own if not given"},
     {OPTION_IDS, 0, "ids", "1,0,20,...", "speak phoneme ids instead of text"},
     {OPTION_SCALES, 0, "scales", "NOISE,LENGTH,NOISE-W", "as voice files give them: 0.667,1,0.8"},
+    {OPTION_VOICE, 'v', "voice", "NAME", "who speaks, as in \"utter speak\""},
     {OPTION_SPEAKER, 0, "speaker", "NAME", "a speaker of the voice, by name or number"},
     {OPTION_RUNS, 0, "runs", "N", "timed runs, 1 to 1000; one more goes before them (3)"},
     CLI_BACKEND_OPTION,
@@ -62,6 +63,9 @@ static bool set_option(struct job *job, struct args *args, int id, const char *v
         return args_int_list(args, id, value, &job->ids, &job->n_ids);
     case OPTION_TEXT:
         job->text = value;
+        return true;
+    case OPTION_VOICE:
+        job->options.voice = value;
         return true;
     case OPTION_SPEAKER:
         job->speaker = value;
@@ -195,6 +199,9 @@ static int parse(struct job *job, struct args *args) {
     }
     if (job->ids && job->text) {
         return cli_usage_fail(args, &bench_command, "give --text or --ids, not both");
+    }
+    if (job->options.voice && job->speaker) {
+        return cli_usage_fail(args, &bench_command, "give --voice or --speaker, not both");
     }
     job->text = job->text ? job->text : default_text;
     return EXIT_OK;

@@ -23,7 +23,7 @@ struct cli_command {
 };
 
 extern const struct cli_command speak_command, info_command, voices_command, backends_command,
-    trace_command, bench_command;
+    trace_command, bench_command, import_command;
 
 /* ---- Options that most commands have ----------------------------------------------------------
  */
@@ -44,7 +44,7 @@ enum {
     {OPTION_THREADS, 0, "threads", "N", "compute threads; 0, the default: one per core"},          \
     {OPTION_CPU, 0, "cpu", "LEVEL", "use scalar, avx2, avx512 or neon kernels, not the best"},     \
     {OPTION_JSON, 0, "json", NULL, "print the answer as JSON"},                                    \
-    {OPTION_VERBOSE, 'v', "verbose", NULL, "tell more on standard error"},                         \
+    {OPTION_VERBOSE, 0, "verbose", NULL, "tell more on standard error"},                         \
     {OPTION_HELP, 'h', "help", NULL, "show this help"}
 #define CLI_MODEL_OPTION                                                                           \
     {OPTION_MODEL, 'm', "model", "PATH", "voice: a file or folder, or espeak[:LANGUAGE]"}

@@ -12,6 +12,7 @@ static struct {
     pthread_mutex_t lock;
     sigset_t signals;
     utter_stream *stream;
+    bool held;
     int signal_number;
 } watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -31,11 +32,13 @@ static void *wait_for_signals(void *unused) {
             continue;
         }
         pthread_mutex_lock(&watch.lock);
-        if (watch.signal_number != 0 || !watch.stream) {
+        if (watch.signal_number != 0 || !(watch.stream || watch.held)) {
             end_by(signal_number);
         }
         watch.signal_number = signal_number;
-        utter_stream_cancel(watch.stream);
+        if (watch.stream) {
+            utter_stream_cancel(watch.stream);
+        }
         pthread_mutex_unlock(&watch.lock);
     }
     return NULL;
@@ -65,6 +68,12 @@ bool interrupt_start(void) {
 void interrupt_set_stream(utter_stream *stream) {
     pthread_mutex_lock(&watch.lock);
     watch.stream = stream;
+    pthread_mutex_unlock(&watch.lock);
+}
+
+void interrupt_hold(bool on) {
+    pthread_mutex_lock(&watch.lock);
+    watch.held = on;
     pthread_mutex_unlock(&watch.lock);
 }
 

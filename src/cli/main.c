@@ -5,8 +5,8 @@
 #include "cli.h"
 
 static const struct cli_command *const commands[] = {
-    &speak_command,    &info_command,  &voices_command,
-    &backends_command, &trace_command, &bench_command,
+    &speak_command,  &info_command,  &voices_command, &backends_command,
+    &import_command, &trace_command, &bench_command,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -14,7 +14,8 @@ static int print_overview(void) {
     printf("utter %s: local text-to-speech\n\n"
            "  utter speak \"Hello there.\" -o hello.wav    speak into a file\n"
            "  utter speak \"Hello there.\" --play          speak aloud\n"
-           "  utter speak -m VOICE.onnx -f book.txt -o book.opus\n\n"
+           "  utter speak -m VOICE.onnx -f book.txt -o book.opus\n"
+           "  utter speak -m kokoro-v1_0.pth -v af_heart \"Hello there.\" --play\n\n"
            "Commands:\n",
            utter_version());
     for (int i = 0; i < N_COMMANDS; i++) {
@@ -57,7 +58,8 @@ static bool is_one_of(const char *word, const char *a, const char *b, const char
 }
 
 int main(int argc, char **argv) {
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error with a message */
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error with a message, */
+    signal(SIGXFSZ, SIG_IGN); /* and so is a file that grew to its limit */
     if (argc < 2) {
         return print_overview();
     }

@@ -33,6 +33,12 @@ void progress_show(void *user, const utter_progress *progress) {
     line_is_shown = true;
 }
 
+void progress_show_share(uint64_t n_done, uint64_t n_total, const char *what) {
+    double share = n_total == 0 ? 1 : (double)n_done / (double)n_total;
+    fprintf(stderr, "\r%3.0f %%  %-60.60s", 100 * share, what);
+    line_is_shown = true;
+}
+
 void progress_clear_line(void) {
     if (line_is_shown) {
         fprintf(stderr, "\r%70s\r", "");

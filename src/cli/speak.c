@@ -15,6 +15,7 @@ enum {
     OPTION_FORMAT,
     OPTION_FILE,
     OPTION_IDS,
+    OPTION_VOICE,
     OPTION_SPEAKER,
     OPTION_SPEED,
     OPTION_NOISE,
@@ -31,6 +32,7 @@ enum {
 
 static const struct arg_option options[] = {
     CLI_MODEL_OPTION,
+    {OPTION_VOICE, 'v', "voice", "NAME", "who speaks; Kokoro mixes: 'af_bella(0.7)+af_sky(0.3)'"},
     {OPTION_OUTPUT, 'o', "output", "FILE", "write the sound to FILE, - is standard output"},
     {OPTION_PLAY, 0, "play", NULL, "play the sound"},
     {OPTION_FORMAT, 0, "format", "NAME", "wav, wav-f32, pcm, pcm-f32, flac, opus, vorbis or mp3"},
@@ -43,7 +45,8 @@ static const struct arg_option options[] = {
     {OPTION_SILENCE, 0, "silence", "SECONDS", "0 to 10; pause after each sentence"},
     {OPTION_VOLUME, 0, "volume", "X", "0 to 10; gain"},
     {OPTION_NORMALIZE, 0, "normalize", NULL, "bring every sentence to full level"},
-    {OPTION_LANGUAGE, 0, "language", "NAME", "pronounce as espeak-ng does NAME (en-us, de, ...)"},
+    {OPTION_LANGUAGE, 0, "language", "NAME",
+     "pronounce as in NAME (en-us, de, ...; Kokoro: a, b, ...)"},
     {OPTION_SEED, 0, "seed", "N", "same seed, text and processor: same sound"},
     CLI_BACKEND_OPTION,
     {OPTION_NO_FALLBACK, 0, "no-fallback", NULL, "fail where another backend would step in"},
@@ -107,6 +110,8 @@ static bool set_option(struct job *job, struct args *args, int id, const char *v
     case OPTION_IDS:
         free(job->ids);
         return args_int_list(args, id, value, &job->ids, &job->n_ids);
+    case OPTION_VOICE:
+        return set_text(&speak->voice, value);
     case OPTION_SPEAKER:
         return set_text(&job->speaker, value);
     case OPTION_SPEED:
@@ -151,6 +156,9 @@ static const char *check(struct job *job) {
     }
     if (n_sources == 0) {
         job->file = "-";
+    }
+    if (job->speaker && job->options.voice) {
+        return "--voice and --speaker both say who speaks: give one";
     }
     if (!job->output && !job->play) {
         job->output = "-";
@@ -235,6 +243,9 @@ static bool open_all(struct job *job) {
     utter_status status = UTTER_OK;
     if (job->speaker) {
         status = utter_voice_find_speaker(job->voice, job->speaker, &job->options.speaker, &err);
+    }
+    if (job->options.voice) {
+        status = utter_voice_check(job->voice, job->options.voice, &err);
     }
     if (status == UTTER_OK) {
         status = utter_stream_create(job->voice, &job->stream, &err);
@@ -403,6 +414,7 @@ const struct cli_command speak_command = {
     .notes = "Examples:\n"
              "  utter speak \"Hello there.\" -o hello.wav\n"
              "  utter speak -m en_US-amy-medium.onnx -f book.txt -o book.opus\n"
+             "  utter speak -m kokoro-v1_0.pth -v bf_emma \"Good morning.\" --play\n"
              "  echo \"Hello.\" | utter speak | aplay\n"
              "\n"
              "The file's name gives the format (.wav .flac .opus .ogg .mp3 .raw), else it is WAV;\n"

@@ -60,7 +60,8 @@ const struct cli_command voices_command = {
     .name = "voices",
     .summary = "the speakers of a voice",
     .usage = "[OPTIONS] -m VOICE",
-    .notes = "A number or a name from this list is what --speaker of \"utter speak\" takes.\n",
+    .notes =
+        "A name from this list is what --voice of \"utter speak\" takes, a number what --speaker takes.\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

@@ -68,6 +68,20 @@ static void every_form_of_an_option(void **state) {
     expect(&args, ARG_END, NULL);
 }
 
+static void names_cut_short(void **state) {
+    struct args args = parser(ARGV("--spee", "1", "--o=a", "--qui", "--ver", "--seed", "1"));
+    expect(&args, SPEED, "1");
+    expect(&args, OUTPUT, "a");
+    expect(&args, QUIET, NULL);
+    expect(&args, VERBOSE, NULL);
+    expect(&args, SEED, "1");
+    expect(&args, ARG_END, NULL);
+    expect_error(ARGV("--s", "1"), "--s may be --speed, --seed");
+    expect_error(ARGV("--s=1"), "--s may be --speed, --seed");
+    expect_error(ARGV("--qu=1"), "--quiet takes no value");
+    expect_error(ARGV("--sp"), "--speed needs a value");
+}
+
 static void operands_mix_and_dashes_end_options(void **state) {
     struct args args =
         parser(ARGV("one", "-q", "-", "", "--speed", "-1", "--", "-q", "--", "--speed"));
@@ -86,7 +100,7 @@ static void operands_mix_and_dashes_end_options(void **state) {
 
 static void wrong_options_are_named(void **state) {
     expect_error(ARGV("--sped", "1"), "no option --sped; did you mean --speed?");
-    expect_error(ARGV("--out", "a"), "did you mean --output?");
+    expect_error(ARGV("--outptu", "a"), "did you mean --output?");
     expect_error(ARGV("--speed-of-light"), "no option --speed-of-light");
     expect_error(ARGV("--zzzzzz=1"), "no option --zzzzzz");
     expect_error(ARGV("--="), "no option --");
@@ -231,6 +245,7 @@ static void help_shows_every_option(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_form_of_an_option),
+        cmocka_unit_test(names_cut_short),
         cmocka_unit_test(operands_mix_and_dashes_end_options),
         cmocka_unit_test(wrong_options_are_named),
         cmocka_unit_test(whole_numbers_are_strict),

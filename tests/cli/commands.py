@@ -3,7 +3,7 @@ import json
 
 from program import DATA, HOUSE, IDS, MULTI, TINY, ProgramTest, main
 
-COMMANDS = ["speak", "info", "voices", "backends", "trace", "bench"]
+COMMANDS = ["speak", "info", "voices", "backends", "import", "trace", "bench"]
 
 
 class Help(ProgramTest):

@@ -16,6 +16,7 @@ class WrongUsage(ProgramTest):
         self.fails(2, ["no option --speaher", "did you mean --speaker?", "utter help speak"], "speak",
                    "--speaher", "1")
         self.fails(2, "no option -x", "speak", "-x")
+        self.fails(2, "--s may be --speaker, --speed, --silence, --seed, --stats", "speak", "--s", "1")
         self.fails(2, "--speed needs a value", "speak", "--speed")
         self.fails(2, "--play takes no value", "speak", "--play=1")
         for command in "info", "voices", "backends", "trace", "bench":
@@ -39,6 +40,8 @@ class WrongUsage(ProgramTest):
     def test_combinations(self):
         self.fails(2, "not in several ways", "speak", "Hi.", "-f", "t.txt", "-o", "a.wav")
         self.fails(2, "not in several ways", "speak", "Hi.", "--ids", "1,2", "-o", "a.wav")
+        self.fails(2, "--voice and --speaker", "speak", "Hi.", "-o", "a.wav", "-v", "a", "--speaker", "1")
+        self.fails(2, "--voice or --speaker", "bench", "-v", "a", "--speaker", "1")
         self.fails(2, "--json and the sound", "speak", "Hi.", "--json")
         self.fails(2, "--json and the sound", "speak", "Hi.", "--json", "-o", "-")
         self.fails(2, "one voice at a time", "info", TINY, MULTI)
@@ -96,6 +99,9 @@ class BadVoices(ProgramTest):
     def test_unknown_speaker(self):
         self.speak(["spk9", "spk"], MULTI, "--speaker", "spk9")
         self.speak("3", MULTI, "--speaker", "3")
+        self.speak(["spk9", "did you mean 'spk"], MULTI, "-v", "spk9")
+        self.speak("no speaker 'spk0+spk1'", MULTI, "-v", "spk0+spk1")
+        self.speak("no speaker ''", MULTI, "-v", "")
 
     def test_ids_out_of_range_are_skipped_with_a_warning(self):
         for ids in "1,0,256,2", "1,0,-1,2":

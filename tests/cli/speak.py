@@ -163,6 +163,17 @@ class Options(ProgramTest):
         self.same(speakers[0], speakers[1])
         self.different(speakers[0], speakers[2])
 
+    def test_voice_is_a_speaker_by_name(self):
+        self.same(self.speak("-v", "spk2", model=MULTI), self.speak("--speaker", "2", model=MULTI))
+        self.same(self.speak("--voice", "spk1", model=MULTI), self.speak("-vspk1", model=MULTI))
+
+    @needs_espeak
+    def test_names_cut_short(self):
+        for option in "--lang", "--language", "--la":
+            self.ok("speak", "-m", TINY, "-o", "l.wav", "Guten Tag.", option, "de")
+        self.ok("speak", "-m", TINY, "-o", "e.wav", "Guten Tag.")
+        self.different(self.samples("l.wav"), self.samples("e.wav"))
+
     def test_volume(self):
         self.assertEqual(set(self.speak("--volume", "0")), {0})
 

@@ -11,8 +11,11 @@
 struct ut_piper;
 struct ut_piper_session;
 
-/* Opens VOICE.onnx (with VOICE.onnx.json), voice.safetensors (with voice.json), or a folder that holds
- * exactly one of these. Everything is packed for `compute`'s level; no file stays mapped. */
+/* Does this table hold a Piper voice? Cheap; true for every ONNX file, whose names tell nothing. */
+bool ut_piper_detect(const struct ut_weights *weights);
+
+/* Opens VOICE.onnx (with VOICE.onnx.json), voice.safetensors (with voice.json), a GGUF file that utter wrote,
+ * or a folder that holds exactly one of the first two. Everything is packed for `compute`'s level; no file stays mapped. */
 UTTER_CHECKED utter_status ut_piper_open(struct ut_mem *mem, const struct ut_compute *compute,
                                          const char *path, const struct ut_log *log,
                                          struct ut_piper **out, utter_error *err);

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "models/piper/piper_import.h"
+#include "weights/gguf.h"
 
-enum { MAX_ATTRIBUTE = 4096, MAX_HOUSE_STAGES = 8, MAX_HOUSE_DILATIONS = 8 };
+enum { MAX_ATTRIBUTE = 4096, MAX_HOUSE_STAGES = 8, MAX_HOUSE_DILATIONS = 8, MAX_KEY = 160 };
 
 /* First entries win when a name occurs twice, so structure is recorded before names. */
 static int compare_named(const void *a, const void *b) {
@@ -52,14 +54,20 @@ static bool is_training_only(const char *name) {
            strncmp(name, "dp.flows.1.", strlen("dp.flows.1.")) == 0;
 }
 
-const char *ut_piper_map_unused(const struct ut_piper_map *map) {
+bool ut_piper_map_speaks(const char *name) {
     static const char *const modules[] = {"enc_p.", "dp.", "flow.", "dec.", "emb_g."};
+    for (size_t m = 0; m < UT_COUNT(modules); m++) {
+        if (strncmp(name, modules[m], strlen(modules[m])) == 0) {
+            return !is_training_only(name);
+        }
+    }
+    return false;
+}
+
+const char *ut_piper_map_unused(const struct ut_piper_map *map) {
     for (size_t i = 0; i < map->n_named; i++) {
-        const char *name = map->named[i].name;
-        for (size_t m = 0; !map->named[i].used && m < UT_COUNT(modules); m++) {
-            if (strncmp(name, modules[m], strlen(modules[m])) == 0 && !is_training_only(name)) {
-                return name;
-            }
+        if (!map->named[i].used && ut_piper_map_speaks(map->named[i].name)) {
+            return map->named[i].name;
         }
     }
     return NULL;
@@ -324,6 +332,84 @@ static utter_status map_house(struct ut_piper_map *map, const struct ut_json *js
     return ok ? UTTER_OK : ut_fail_memory(err, capacity * sizeof *map->geometry);
 }
 
+/* ---- GGUF: what the shapes do not tell is in the metadata --------------------------------- */
+
+static const char *const affine_names[UT_PIPER_N_AFFINES] = {
+    [UT_PIPER_AFFINE_LOGS] = "logs",
+    [UT_PIPER_AFFINE_NEGATED_LOGS] = "negated_logs",
+    [UT_PIPER_AFFINE_SCALE] = "scale",
+};
+
+const char *ut_piper_affine_name(enum ut_piper_affine affine) {
+    return affine_names[affine];
+}
+
+/* A key of a module; *out is left alone where the file has none. */
+static utter_status gguf_int(const struct ut_weights *weights, const char *module, const char *what,
+                             int *out, bool *found, utter_error *err) {
+    char key[MAX_KEY];
+    int64_t value;
+    snprintf(key, sizeof key, UT_PIPER_GGUF_GEOMETRY, module, what);
+    if (!ut_gguf_has(weights, key)) {
+        return UTTER_OK;
+    }
+    utter_status status = ut_gguf_get_int(weights, key, &value, err);
+    if (status == UTTER_OK && (value < 1 || value > MAX_ATTRIBUTE)) {
+        return ut_fail(err, UTTER_ERROR_FORMAT, "%s is %lld: it must be 1 to %d", key,
+                       (long long)value, MAX_ATTRIBUTE);
+    }
+    *found = true;
+    *out = status ? *out : (int)value;
+    return status;
+}
+
+static utter_status read_affine(struct ut_piper_map *map, const struct ut_weights *weights,
+                                utter_error *err) {
+    const char *name = affine_names[UT_PIPER_AFFINE_LOGS];
+    utter_status status = ut_gguf_get_string(weights, UT_PIPER_GGUF_AFFINE, &name, err);
+    for (int i = 0; status == UTTER_OK && i < UT_PIPER_N_AFFINES; i++) {
+        if (strcmp(name, affine_names[i]) == 0) {
+            map->affine = (enum ut_piper_affine)i;
+            return UTTER_OK;
+        }
+    }
+    return status ? status
+                  : ut_fail(err, UTTER_ERROR_FORMAT,
+                            UT_PIPER_GGUF_AFFINE
+                            " is \"%.40s\": it must be logs, negated_logs or scale",
+                            name);
+}
+
+static utter_status map_gguf(struct ut_piper_map *map, const struct ut_weights *weights,
+                             utter_error *err) {
+    size_t n = ut_weights_count(weights);
+    map->geometry = ut_arena_alloc(map->arena, n + 1, sizeof *map->geometry);
+    if (!map->geometry) {
+        return ut_fail_memory(err, n * sizeof *map->geometry);
+    }
+    utter_status status = read_affine(map, weights, err);
+    for (size_t i = 0; i < n && status == UTTER_OK; i++) {
+        const char *name = ut_weights_at(weights, i)->name;
+        if (!ends_with(name, ".weight") || strlen(name) >= MAX_KEY / 2) {
+            continue;
+        }
+        struct ut_piper_geometry geometry = {NULL, 1, 1, -1, -1, -1};
+        bool found = false;
+        char *module = join(map->arena, name, strlen(name) - strlen(".weight"), "");
+        if (!module) {
+            return ut_fail_memory(err, strlen(name));
+        }
+        geometry.module = module;
+        status = gguf_int(weights, module, "stride", &geometry.stride, &found, err);
+        status = status ? status
+                        : gguf_int(weights, module, "dilation", &geometry.dilation, &found, err);
+        if (found) {
+            map->geometry[map->n_geometry++] = geometry;
+        }
+    }
+    return status;
+}
+
 /* Every tensor under its own name, behind the structural ones; then sorted, the first of a name
  * kept. */
 static utter_status finish(struct ut_piper_map *map, const struct ut_weights *weights,
@@ -372,15 +458,17 @@ static utter_status check_house_geometry(const struct ut_piper_map *map, utter_e
 utter_status ut_piper_map_build(struct ut_arena *arena, const struct ut_weights *weights,
                                 const struct ut_json *json, struct ut_piper_map *out,
                                 utter_error *err) {
+    enum ut_format format = ut_weights_format(weights);
     *out = (struct ut_piper_map){.arena = arena, .affine = UT_PIPER_AFFINE_LOGS};
-    utter_status status =
-        ut_weights_onnx(weights) ? map_onnx(out, weights, err) : map_house(out, json, err);
+    utter_status status = format == UT_FORMAT_ONNX   ? map_onnx(out, weights, err)
+                          : format == UT_FORMAT_GGUF ? map_gguf(out, weights, err)
+                                                     : map_house(out, json, err);
     if (status == UTTER_OK) {
         status = finish(out, weights, err);
     }
-    if (status == UTTER_OK && !ut_weights_onnx(weights)) {
+    if (status == UTTER_OK && format != UT_FORMAT_ONNX) {
         out->multi_speaker = ut_piper_map_find(out, "emb_g.weight") != NULL;
-        status = check_house_geometry(out, err);
+        status = format == UT_FORMAT_GGUF ? UTTER_OK : check_house_geometry(out, err);
     }
     return status;
 }

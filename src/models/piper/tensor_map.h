@@ -19,7 +19,13 @@ struct ut_piper_named {
     bool used;
 };
 
-enum ut_piper_affine { UT_PIPER_AFFINE_LOGS, UT_PIPER_AFFINE_NEGATED_LOGS, UT_PIPER_AFFINE_SCALE };
+enum ut_piper_affine {
+    UT_PIPER_AFFINE_LOGS,
+    UT_PIPER_AFFINE_NEGATED_LOGS,
+    UT_PIPER_AFFINE_SCALE,
+    UT_PIPER_N_AFFINES
+};
+const char *ut_piper_affine_name(enum ut_piper_affine affine); /* "logs", as in a GGUF file */
 
 struct ut_piper_map {
     struct ut_arena *arena;
@@ -31,8 +37,8 @@ struct ut_piper_map {
     bool multi_speaker;
 };
 
-/* Fills the map from an ONNX graph, or from module-named tensors (safetensors) with the house voice's
- * "model" object in `json`. Names point into `weights` or `arena`. */
+/* Fills the map from an ONNX graph, from module-named tensors (safetensors) with the house voice's "model"
+ * object in `json`, or from a GGUF file that utter wrote (piper_import.h). Names point into `weights` or `arena`. */
 UTTER_CHECKED utter_status ut_piper_map_build(struct ut_arena *arena, const struct ut_weights *weights,
                                               const struct ut_json *json, struct ut_piper_map *out,
                                               utter_error *err);
@@ -40,6 +46,8 @@ UTTER_CHECKED utter_status ut_piper_map_build(struct ut_arena *arena, const stru
 const struct ut_tensor *ut_piper_map_find(const struct ut_piper_map *map, const char *name);
 /* The same, marking the tensor as part of the model. */
 const struct ut_tensor *ut_piper_map_use(struct ut_piper_map *map, const char *name);
+/* Does a tensor of this name belong to the modules that speak? What only training needs does not. */
+bool ut_piper_map_speaks(const char *name);
 /* The first tensor of the modules that speak which was not used; NULL: none. */
 const char *ut_piper_map_unused(const struct ut_piper_map *map);
 /* Elements of all tensors that were used. */

@@ -15,7 +15,8 @@ struct ut_piper_session;
 bool ut_piper_detect(const struct ut_weights *weights);
 
 /* Opens VOICE.onnx (with VOICE.onnx.json), voice.safetensors (with voice.json), a GGUF file that utter wrote,
- * or a folder that holds exactly one of the first two. Everything is packed for `compute`'s level; no file stays mapped. */
+ * or a folder that holds exactly one model (model_file.h). Everything is packed for `compute`'s level; no file
+ * stays mapped. */
 UTTER_CHECKED utter_status ut_piper_open(struct ut_mem *mem, const struct ut_compute *compute,
                                          const char *path, const struct ut_log *log,
                                          struct ut_piper **out, utter_error *err);

@@ -41,10 +41,11 @@ static void recur(struct chain *chain, int direction) {
                                                 : recurrent->type == UT_BF16 ? kernels->conv_bf16
                                                                              : kernels->conv_f32;
     int n_hidden = chain->lstm->n_hidden;
+    const float *hidden = chain->hidden[direction]; /* a local: the other thread writes beside it */
     for (int i = 0; i < chain->n; i++) {
         int t = direction ? chain->n - 1 - i : i;
         float *gates = chain->gates[direction] + (ptrdiff_t)t * 4 * n_hidden;
-        struct ut_conv op = {.x = chain->hidden[direction],
+        struct ut_conv op = {.x = hidden,
                              .n_taps = 1,
                              .n_in = n_hidden,
                              .w = recurrent->panels,
@@ -57,8 +58,9 @@ static void recur(struct chain *chain, int direction) {
         float *h = chain->y + (chain->first[direction] + t) * chain->y_row +
                    (ptrdiff_t)direction * n_hidden;
         kernels->lstm_cell_f32(h, chain->cell[direction], gates, n_hidden);
-        chain->hidden[direction] = h;
+        hidden = h;
     }
+    chain->hidden[direction] = hidden;
 }
 
 static void recur_directions(void *user, int begin, int end) {

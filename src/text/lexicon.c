@@ -1,0 +1,121 @@
+/* See lexicon.h. A call cuts the text into tokens (lexicon_tokens.c), lets one of the two lexicons
+ * say them in whatever order it needs, and joins what they said. */
+#include "text/lexicon.h"
+
+#include "base/checked.h"
+#include "text/lexicon_parts.h"
+
+void ut_lexicon_destroy(struct ut_lexicon *lexicon) {
+    if (lexicon) {
+        ut_rule_set_destroy(lexicon->mem, lexicon->rules);
+        ut_mem_free(lexicon->mem, lexicon);
+    }
+}
+
+bool ut_lexicon_has(const struct ut_lexicon *lexicon, const char *word, size_t n) {
+    return ut_rule_set_has(lexicon->rules, word, n);
+}
+
+utter_status ut_reading_take_word(struct ut_reading *reading, size_t begin, size_t end,
+                                  utter_error *err) {
+    const char *text = reading->text;
+    reading->word.n = 0;
+    utter_status status = UTTER_OK;
+    for (size_t at = begin; at < end && status == UTTER_OK;) {
+        /* U+2018 and U+2019 are E2 80 98 and 99, U+02BC is CA BC. */
+        bool is_quote = end - at >= 3 && memcmp(text + at, "\xE2\x80", 2) == 0 &&
+                        (text[at + 2] == '\x98' || text[at + 2] == '\x99');
+        bool is_modifier = end - at >= 2 && memcmp(text + at, "\xCA\xBC", 2) == 0;
+        status = ut_text_buffer_append(&reading->word, is_quote || is_modifier ? "'" : text + at, 1,
+                                       err);
+        at += is_quote ? 3 : is_modifier ? 2 : 1;
+    }
+    return status;
+}
+
+utter_status ut_reading_say_unknown(struct ut_reading *reading, const char *word, size_t n,
+                                    utter_error *err) {
+    if (reading->fallback) {
+        return reading->fallback(reading->user, word, n, &reading->phonemes, err);
+    }
+    struct ut_text_buffer plain = {.mem = reading->mem};
+    bool found = false;
+    utter_status status = ut_lexicon_unaccent(word, n, &plain, err);
+    if (status == UTTER_OK) {
+        status = ut_lexicon_spell(plain.data, plain.n, &reading->phonemes, &found, err);
+    }
+    reading->n_unknown += !found;
+    ut_text_buffer_free(&plain);
+    return status;
+}
+
+/* ---- Joining --------------------------------------------------------------------------------- */
+
+/* Marks stand where the text has them: closing ones at the word before, opening ones at the word
+ * behind, dashes with the spaces of the text. */
+static bool needs_space(const struct ut_token *before, const struct ut_token *token) {
+    bool mark_before = before->kind == UT_TOKEN_MARK, is_mark = token->kind == UT_TOKEN_MARK;
+    bool space = !token->glued;
+    if (mark_before && ut_mark_opens(before->what)) {
+        return false;
+    }
+    if (is_mark) {
+        return space && (ut_mark_opens(token->what) || ut_mark_is_dash(token->what));
+    }
+    if (mark_before) {
+        return space || !ut_mark_is_dash(before->what);
+    }
+    return !token->joined;
+}
+
+static utter_status join(const struct ut_reading *reading, struct ut_text_buffer *out,
+                         utter_error *err) {
+    const struct ut_token *before = NULL;
+    utter_status status = UTTER_OK;
+    for (size_t i = 0; i < reading->n_tokens && status == UTTER_OK; i++) {
+        const struct ut_token *token = &reading->tokens[i];
+        bool is_mark = token->kind == UT_TOKEN_MARK;
+        if (!is_mark && token->n_phonemes == 0) {
+            continue;
+        }
+        if (before && needs_space(before, token)) {
+            status = ut_text_buffer_append(out, " ", 1, err);
+        }
+        if (status == UTTER_OK) {
+            const char *mark = is_mark ? ut_mark_text(token->what) : NULL;
+            status = is_mark ? ut_text_buffer_append(out, mark, strlen(mark), err)
+                             : ut_text_buffer_append(out, reading->phonemes.data + token->phonemes,
+                                                     token->n_phonemes, err);
+        }
+        before = token;
+    }
+    return status;
+}
+
+utter_status ut_lexicon_phonemize(const struct ut_lexicon *lexicon, const char *text,
+                                  size_t n_bytes, ut_lexicon_fallback fallback, void *user,
+                                  struct ut_text_buffer *out, size_t *n_unknown, utter_error *err) {
+    struct ut_mem *mem = out->mem;
+    struct ut_reading reading = {.lexicon = lexicon,
+                                 .mem = mem,
+                                 .text = text,
+                                 .n_bytes = n_bytes,
+                                 .phonemes = {.mem = mem},
+                                 .word = {.mem = mem},
+                                 .words = {.mem = mem},
+                                 .fallback = fallback,
+                                 .user = user};
+    utter_status status = ut_lexicon_scan(&reading, err);
+    if (status == UTTER_OK) {
+        status = ut_rule_set_read(&reading, err);
+    }
+    if (status == UTTER_OK) {
+        status = join(&reading, out, err);
+    }
+    *n_unknown = reading.n_unknown;
+    ut_mem_free(mem, reading.tokens);
+    ut_text_buffer_free(&reading.phonemes);
+    ut_text_buffer_free(&reading.word);
+    ut_text_buffer_free(&reading.words);
+    return status;
+}

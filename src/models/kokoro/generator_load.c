@@ -96,7 +96,7 @@ static utter_status load_alpha(struct kokoro_loader *loader, const char *name, i
 /* NAME.adain1.I.fc, NAME.convs1.I, NAME.alpha1.I and the same with 2 make the two steps of pair I.
  */
 static utter_status load_step(struct kokoro_loader *loader, const char *name, int step, int n_ch,
-                              struct kokoro_resblock *out, utter_error *err) {
+                              int n_taps, struct kokoro_resblock *out, utter_error *err) {
     char full[NAME_SIZE];
     int half = step % 2 + 1, pair = step / 2;
     snprintf(full, sizeof full, "%s.adain%d.%d.fc", name, half, pair);
@@ -105,7 +105,7 @@ static utter_status load_step(struct kokoro_loader *loader, const char *name, in
                              &out->steps[step].adain, err);
     snprintf(full, sizeof full, "%s.convs%d.%d", name, half, pair);
     status = status ? status
-                    : ut_kokoro_load_layer(loader, full, n_ch, n_ch, KOKORO_ANY, true,
+                    : ut_kokoro_load_layer(loader, full, n_ch, n_ch, n_taps, true,
                                            &out->steps[step].conv, err);
     if (status == UTTER_OK && out->steps[step].conv.n_taps % 2 == 0) {
         return ut_fail(err, UTTER_ERROR_FORMAT, "tensor %s.weight has an even kernel of %d", full,
@@ -118,14 +118,14 @@ static utter_status load_step(struct kokoro_loader *loader, const char *name, in
 }
 
 static utter_status load_resblock(struct kokoro_loader *loader, const char *name, int n_ch,
-                                  const int *dilations, struct kokoro_resblock *out,
+                                  int n_taps, const int *dilations, struct kokoro_resblock *out,
                                   utter_error *err) {
     utter_status status = UTTER_OK;
     out->n_ch = n_ch;
     out->n_pairs = loader->model->config.n_dilations;
     memcpy(out->dilations, dilations, sizeof out->dilations);
     for (int i = 0; i < 2 * out->n_pairs && status == UTTER_OK; i++) {
-        status = load_step(loader, name, i, n_ch, out, err);
+        status = load_step(loader, name, i, n_ch, n_taps, out, err);
     }
     return status;
 }
@@ -149,7 +149,7 @@ static utter_status load_noise(struct kokoro_loader *loader, int index, struct k
                              last ? 1 : 2 * stride, true, &stage->noise_conv, err);
     snprintf(name, sizeof name, PREFIX "noise_res.%d", index);
     return status ? status
-                  : load_resblock(loader, name, stage->up.n_out, config->dilations[0],
+                  : load_resblock(loader, name, stage->up.n_out, KOKORO_ANY, config->dilations[0],
                                   &stage->noise_res, err);
 }
 
@@ -161,8 +161,8 @@ static utter_status load_stage(struct kokoro_loader *loader, int index, int n_in
     for (int j = 0; j < config->n_kernels && status == UTTER_OK; j++) {
         char name[NAME_SIZE];
         snprintf(name, sizeof name, PREFIX "resblocks.%d", index * config->n_kernels + j);
-        status = load_resblock(loader, name, stage->up.n_out, config->dilations[j],
-                               &stage->resblocks[j], err);
+        status = load_resblock(loader, name, stage->up.n_out, config->kernel_sizes[j],
+                               config->dilations[j], &stage->resblocks[j], err);
     }
     return status;
 }

@@ -10,19 +10,32 @@
 /* No dimension of a Kokoro layer comes near this; more would only serve to exhaust memory. */
 enum { MAX_DIMENSION = 1 << 16, NAME_SIZE = 128 };
 
+/* "[512, any, 3]" into text. */
+static void print_shape(char text[64], const int64_t *dims, int n_dims) {
+    size_t n = 0;
+    for (int i = 0; i < n_dims; i++) {
+        const char *separator = i ? ", " : "[";
+        n += (size_t)(dims[i] == KOKORO_ANY
+                          ? snprintf(text + n, 64 - n, "%sany", separator)
+                          : snprintf(text + n, 64 - n, "%s%lld", separator, (long long)dims[i]));
+        n = UT_MIN(n, 62);
+    }
+    snprintf(text + n, 64 - n, "]");
+}
+
 static utter_status fail_shape(const struct ut_tensor *tensor, const char *name, int n_out,
                                int n_in, int n_taps, utter_error *err) {
-    char wanted[64], found[64] = "";
-    size_t n = 0;
-    for (int i = 0; i < tensor->n_dims && n < sizeof found; i++) {
-        n += (size_t)snprintf(found + n, sizeof found - n, "%s%llu", i ? ", " : "",
-                              (unsigned long long)tensor->dims[i]);
+    char wanted[64], found[64];
+    int64_t dims[UT_MAX_DIMS], layer[] = {n_out, n_in, n_taps};
+    for (int i = 0; i < UT_MAX_DIMS; i++) {
+        dims[i] = (int64_t)tensor->dims[i];
     }
-    snprintf(wanted, sizeof wanted, "%d, %d, %d", n_out, n_in, n_taps);
+    print_shape(found, dims, tensor->n_dims);
+    print_shape(wanted, layer, n_taps == 1 ? 2 : 3);
     return ut_fail(
         err, UTTER_ERROR_FORMAT,
-        "tensor %s has the shape [%s], expected [%s] (-1: any): the file does not hold a "
-        "Kokoro model of one piece",
+        "tensor %s has the shape %s, expected %s: the file does not hold a Kokoro model of "
+        "one piece",
         name, found, wanted);
 }
 
@@ -172,32 +185,8 @@ utter_status ut_kokoro_load_lstm(struct kokoro_loader *loader, const char *name,
     return status;
 }
 
-/* What the configuration states against what the tensors are. */
-static utter_status check_stated(const struct ut_kokoro *model, utter_error *err) {
-    const struct ut_kokoro_config *config = &model->config;
-    const struct {
-        const char *name;
-        int stated, found;
-    } sizes[] = {
-        {"n_token", config->n_token, model->info.n_token},
-        {"hidden_dim", config->hidden_dim, model->info.hidden_dim},
-        {"style_dim", config->style_dim, model->info.style_dim},
-    };
-    for (size_t i = 0; i < UT_COUNT(sizes); i++) {
-        if (sizes[i].stated && sizes[i].stated != sizes[i].found) {
-            return ut_fail(
-                err, UTTER_ERROR_FORMAT,
-                "%s is %d in the configuration and %d in the weights: config.json belongs "
-                "to another model",
-                sizes[i].name, sizes[i].stated, sizes[i].found);
-        }
-    }
-    return UTTER_OK;
-}
-
 static utter_status load_parts(struct kokoro_loader *loader, utter_error *err) {
     utter_status status = ut_kokoro_load_text(loader, err);
-    status = status ? status : check_stated(loader->model, err);
     status = status ? status : ut_kokoro_load_prosody(loader, err);
     status = status ? status : ut_kokoro_load_decoder(loader, err);
     return status ? status : ut_kokoro_load_generator(loader, err);

@@ -30,6 +30,16 @@ static utter_status read_config_beside(struct ut_mem *mem, const char *model_pat
     return status;
 }
 
+static utter_status read_config(struct ut_mem *mem, const char *model_path,
+                                const struct ut_weights *weights, struct ut_kokoro_config *out,
+                                utter_error *err) {
+    if (ut_weights_format(weights) != UT_FORMAT_GGUF) {
+        return read_config_beside(mem, model_path, out, err);
+    }
+    utter_status status = ut_kokoro_config_from_gguf(mem, weights, out, err);
+    return status ? ut_fail_context(err, status, "%s", model_path) : status;
+}
+
 /* Hands the table of a GGUF file over to the model, which reads voices from it later. */
 static utter_status add_voices(struct ut_kokoro *model, const char *model_path,
                                struct ut_weights **weights, utter_error *err) {
@@ -58,7 +68,7 @@ utter_status ut_kokoro_open(struct ut_mem *mem, const struct ut_compute *compute
         status = ut_fail(err, UTTER_ERROR_FORMAT, "%s: its tensors are not those of a Kokoro model",
                          model_path);
     }
-    status = status ? status : read_config_beside(mem, model_path, &config, err);
+    status = status ? status : read_config(mem, model_path, weights, &config, err);
     if (status == UTTER_OK) {
         status = ut_kokoro_load(mem, compute, weights, &config, log, &model, err);
         status = status ? ut_fail_context(err, status, "%s", model_path) : status;

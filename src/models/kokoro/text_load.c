@@ -80,6 +80,8 @@ static utter_status load_embeddings(struct kokoro_loader *loader, utter_error *e
     struct kokoro_albert *albert = &model->albert;
     utter_status status = load_table(loader, "bert.embeddings.word_embeddings.weight",
                                      &model->info.n_token, &albert->n_embed, &albert->words, err);
+    status = status ? status
+                    : check_stated("n_token", model->config.n_token, model->info.n_token, err);
     status = status ? status : add_token_type(loader, err);
     status = status ? status
                     : load_table(loader, "bert.embeddings.position_embeddings.weight",
@@ -165,7 +167,9 @@ static utter_status load_widths(struct kokoro_loader *loader, utter_error *err) 
             "tensor bert_encoder.weight has %d rows: two directions of an LSTM cannot share them",
             model->info.hidden_dim);
     }
-    return UTTER_OK;
+    status = check_stated("hidden_dim", model->config.hidden_dim, model->info.hidden_dim, err);
+    return status ? status
+                  : check_stated("style_dim", model->config.style_dim, model->info.style_dim, err);
 }
 
 /* How many layers there are: PREFIX.0.SUFFIX, PREFIX.<step>.SUFFIX and so on, up to the first that

@@ -10,8 +10,8 @@
 enum { UT_MAX_CONFIG_BYTES = 16 << 20 };
 
 /* The model file that `path` means: the one *.onnx, *.pth, *.gguf, voice.safetensors or
- * model.safetensors of that folder (ERROR_NOT_FOUND when there is none, ERROR_ARGUMENT with an example when there are several), else `path`
- * itself, there or not. */
+ * model.safetensors of that folder (ERROR_NOT_FOUND when there is none, ERROR_ARGUMENT with an example
+ * when there are several), else `path` itself, there or not. */
 UTTER_CHECKED utter_status ut_model_find(const char *path, char model_path[PATH_MAX], utter_error *err);
 
 bool ut_path_is_file(const char *path);                       /* a regular file */

@@ -435,6 +435,244 @@ static void voices_inside(void **state) {
     close_file(&opened);
 }
 
+/* ---- What is refused ---------------------------------------------------------------------------
+ */
+
+/* The file with changed metadata and tensors; the caller's changes to `metadata` are undone. */
+static void write_changed(struct tensor_file *file, struct opened *out) {
+    ttscpp_write(temp_path("m.gguf"), &metadata, file);
+    tensor_file_free(file);
+    open_file("m.gguf", out);
+}
+
+static void build_f32(struct tensor_file *file) {
+    *file = (struct tensor_file){0};
+    ttscpp_build(tensors, voice_tables.tensors, voice_tables.n, TTSCPP_F32, UT_F32, file);
+}
+
+static void expect_no_config(struct tensor_file *file, const char *message) {
+    struct opened opened;
+    struct ut_kokoro_config c;
+    write_changed(file, &opened);
+    assert_int_equal(ut_kokoro_config_from_gguf(&mem, opened.weights, &c, &opened.err),
+                     UTTER_ERROR_FORMAT);
+    if (!strstr(opened.err.message, message)) {
+        fail_msg("\"%s\" does not say \"%s\"", opened.err.message, message);
+    }
+    assert_null(c.symbols);
+    close_file(&opened);
+}
+
+#define PREDICTOR "kokoro.duration_predictor."
+#define GENERATOR "kokoro.decoder.generator."
+
+static void refused_numbers(void **state) {
+    static const struct {
+        const char *key;
+        uint32_t value;
+        const char *message;
+    } cases[] = {
+        {PREDICTOR "albert.attn_heads", 0,
+         "\"" PREDICTOR "albert.attn_heads\" is 0, expected 1..256"},
+        {PREDICTOR "albert.recurrence", 4000000000u, "is 4000000000, expected 1..64"},
+        {PREDICTOR "albert.layers", 2,
+         "\"" PREDICTOR "albert.layers\" is 2, but the rest of the file makes it 1"},
+        {PREDICTOR "f0_n_blocks", 4, "f0_n_blocks\" is 4, but the rest of the file makes it 3"},
+        {PREDICTOR "layers", 2,
+         "\"kokoro.text_encoder.layers\" is 3, but the rest of the file makes it 2"},
+        {GENERATOR "up_sampling_factor", 601,
+         "up_sampling_factor\" is 601, but the rest of the file makes it 600"},
+        {GENERATOR "up_convs.1.stride", 65, "up_convs.1.stride\" is 65, expected 1..64"},
+        {GENERATOR "up_convs.1.stride", 4,
+         "noise_blocks.0.stride\" is 6, but the rest of the file makes it 4"},
+        {GENERATOR "up_convs.0.padding", 4,
+         "up_convs.0.padding\" is 4, but the rest of the file makes it 5"},
+        {GENERATOR "noise_blocks.0.stride", 5,
+         "noise_blocks.0.stride\" is 5, but the rest of the file makes it 6"},
+        {GENERATOR "noise_blocks.1.padding", 1,
+         "noise_blocks.1.padding\" is 1, but the rest of the file makes it 0"},
+        {GENERATOR "noise_blocks.1.res_block.2.dilation", 4,
+         "noise_blocks.1.res_block.2.dilation\" is 4, but the rest of the file makes it 5"},
+        {GENERATOR "res_blocks.0.0.dilation", 0, "res_blocks.0.0.dilation\" is 0, expected 1..64"},
+        {GENERATOR "res_blocks.3.1.dilation", 4,
+         "res_blocks.3.1.dilation\" is 4, but the rest of the file makes it 3"},
+        {GENERATOR "res_blocks.2.2.padding", 24,
+         "res_blocks.2.2.padding\" is 24, but the rest of the file makes it 25"},
+        {GENERATOR "n_fft", 21, "the inverse STFT has a size of 21, expected an even one"},
+        {GENERATOR "n_fft", 4, "the inverse STFT has a hop of 5, more than its size of 4"},
+        {GENERATOR "upsamples", 3, "up_convs.2.stride\" is missing"},
+        {GENERATOR "upsamples", 5, "upsamples\" is 5, expected 1..4"},
+        {GENERATOR "kernels", 4,
+         "resblocks.4.0.convs1_weight has a kernel of 7, in the first stage it has 3"},
+    };
+    for (size_t i = 0; i < UT_COUNT(cases); i++) {
+        struct tensor_file file;
+        uint32_t *number = ttscpp_number(&metadata, cases[i].key), before = *number;
+        build_f32(&file);
+        *number = cases[i].value;
+        expect_no_config(&file, cases[i].message);
+        *number = before;
+    }
+}
+
+static void missing_keys(void **state) {
+    static const char *const keys[] = {PREDICTOR "albert.attn_heads", PREDICTOR "hidden_size",
+                                       GENERATOR "hop", GENERATOR "up_convs.1.stride",
+                                       GENERATOR "res_blocks.0.0.dilation"};
+    for (size_t i = 0; i < UT_COUNT(keys); i++) {
+        struct tensor_file file;
+        char message[128];
+        char *key = metadata.numbers[0].key; /* found by its value's place */
+        for (size_t k = 0; k < metadata.n_numbers; k++) {
+            key = strcmp(metadata.numbers[k].key, keys[i]) == 0 ? metadata.numbers[k].key : key;
+        }
+        build_f32(&file);
+        snprintf(message, sizeof message, "the key \"%s\" is missing", keys[i]);
+        key[0] = '\0'; /* is not written */
+        expect_no_config(&file, message);
+        key[0] = 'k';
+    }
+}
+
+static void refused_tokens(void **state) {
+    struct tensor_file file;
+    build_f32(&file);
+    metadata.tokens[7] = "ab";
+    expect_no_config(&file, "\"tokenizer.ggml.tokens\": number 7 is \"ab\", expected a single "
+                            "character or nothing");
+    build_f32(&file);
+    metadata.tokens[7] = "!"; /* which is number 5 */
+    expect_no_config(&file, "the vocabulary has the symbol U+0021 twice, with the ids 5 and 7");
+    metadata.tokens[7] = "";
+    size_t n_tokens = metadata.n_tokens;
+    build_f32(&file);
+    metadata.n_tokens = 0;
+    expect_no_config(&file, "\"tokenizer.ggml.tokens\" has 0 entries, expected 1 to 4096");
+    metadata.n_tokens = n_tokens;
+}
+
+static void refused_kernels(void **state) {
+    static const char name[] = GENERATOR "resblocks.4.0.convs1_weight";
+    struct tensor_file file;
+    build_f32(&file);
+    tensor_file_remove(&file, name);
+    expect_no_config(&file, "tensor " GENERATOR "resblocks.4.0.convs1_weight is missing");
+    build_f32(&file);
+    tensor_file_remove(&file, name);
+    tensor_file_add(&file, name, (uint64_t[]){8, 8, 5, 0}, NULL);
+    expect_no_config(&file, "has a kernel of 5, in the first stage it has 7");
+    build_f32(&file);
+    tensor_file_remove(&file, GENERATOR "ups.0.weight");
+    tensor_file_add(&file, GENERATOR "ups.0.weight", (uint64_t[]){2, 2, 65, 0}, NULL);
+    expect_no_config(&file, "tensor " GENERATOR "ups.0.weight has a kernel of 65, expected 1..64");
+}
+
+static void refused_tensors(void **state) {
+    static const char gate[] = PREDICTOR "duration_lstm.0.weights.4";
+    static const char beta[] = "kokoro.decoder.encoder_block.norm1_beta_bias";
+    static const struct {
+        const char *name;
+        uint64_t dims[UT_MAX_DIMS]; /* none: it is left out */
+        const char *message;
+    } cases[] = {
+        {gate, {0}, "the file has 3 of the 4 tensors that make up predictor.lstm.weight_ih_l0"},
+        {beta, {0}, "the file has 1 of the 2 tensors that make up decoder.encode.norm1.fc.bias"},
+        {gate,
+         {15, 64},
+         "tensor " PREDICTOR "duration_lstm.0.weights.0 has the shape [16, 64] and " PREDICTOR
+         "duration_lstm.0.weights.4, which belongs below it, [15, 64]: they must be equal"},
+        {beta,
+         {33},
+         "norm1_gamma_bias has the shape [34] and kokoro.decoder.encoder_block.norm1_beta_bias, "
+         "which belongs below it, [33]"},
+        {gate,
+         {16, 4, 16},
+         "tensor " PREDICTOR "duration_lstm.0.weights.4 has 3 dimensions, expected 2"},
+        {"kokoro.albert.layer.0.q",
+         {2, 2, 32, 32},
+         "tensor kokoro.albert.layer.0.q has 4 dimensions"},
+    };
+    for (size_t i = 0; i < UT_COUNT(cases); i++) {
+        struct tensor_file file;
+        struct opened opened;
+        build_f32(&file);
+        tensor_file_remove(&file, cases[i].name);
+        if (cases[i].dims[0]) {
+            tensor_file_add(&file, cases[i].name, cases[i].dims, NULL);
+        }
+        write_changed(&file, &opened);
+        assert_int_equal(opened.status, UTTER_ERROR_FORMAT);
+        if (!strstr(opened.err.message, cases[i].message)) {
+            fail_msg("\"%s\" does not say \"%s\"", opened.err.message, cases[i].message);
+        }
+        close_file(&opened);
+    }
+}
+
+/* Other names, keys and a missing matrix are no reason to refuse the table. */
+static void what_is_not_asked_for(void **state) {
+    struct tensor_file file;
+    struct opened opened;
+    const struct ut_tensor *tensor;
+    build_f32(&file);
+    tensor_file_remove(&file, "kokoro.albert.layer.0.q");
+    tensor_file_add(&file, "kokoro.albert.layer.1.q", (uint64_t[]){64, 64, 0, 0}, NULL);
+    tensor_file_add(&file, "kokoro.duration_predictor.duration_lstm.0.weights.8",
+                    (uint64_t[]){16, 64, 0, 0}, NULL);
+    tensor_file_add(&file, "kokoro.decoder.generator.ups.01.bias", (uint64_t[]){8, 0, 0, 0}, NULL);
+    tensor_file_add(&file, "other", (uint64_t[]){8, 0, 0, 0}, NULL);
+    strcpy(metadata.numbers[metadata.n_numbers++].key, "kokoro.of_tomorrow");
+    write_changed(&file, &opened);
+    metadata.n_numbers--;
+    assert_int_equal(opened.status, UTTER_OK);
+    assert_int_equal(ut_kokoro_tensors_count(opened.tensors), N_CANONICAL - 1);
+    assert_int_equal(ut_kokoro_tensor_get(opened.tensors, "bert.layer.attention.query.weight",
+                                          &tensor, &opened.err),
+                     UTTER_ERROR_FORMAT);
+    assert_string_equal(opened.err.message,
+                        "tensor bert.layer.attention.query.weight is missing: the file holds no "
+                        "whole Kokoro model");
+    struct ut_kokoro_config c;
+    assert_int_equal(ut_kokoro_config_from_gguf(&mem, opened.weights, &c, &opened.err), UTTER_OK);
+    ut_kokoro_config_free(&c);
+    close_file(&opened);
+}
+
+static void out_of_memory(void **state) {
+    struct failing_allocator failing;
+    utter_allocator allocator = failing_allocator_start(&failing);
+    struct ut_mem weak;
+    struct opened opened;
+    ut_mem_init(&weak, &allocator);
+    write_and_open(TTSCPP_F32, UT_F32, &opened);
+    size_t n = 0;
+    for (utter_status status = UTTER_ERROR_MEMORY; status != UTTER_OK;) {
+        struct ut_kokoro_config c = {.mem = NULL};
+        struct ut_kokoro_voices *voices = NULL;
+        struct ut_kokoro_tensors *weak_tensors = NULL;
+        const struct ut_tensor *tensor;
+        utter_error err;
+        failing_allocator_reset(&failing, ++n, false);
+        status = ut_kokoro_config_from_gguf(&weak, opened.weights, &c, &err);
+        status = status ? status
+                        : ut_kokoro_voices_open(&weak, temp_path("m.gguf"), opened.weights, STYLE,
+                                                NULL, &voices, &err);
+        status =
+            status ? status : ut_kokoro_tensors_create(&weak, opened.weights, &weak_tensors, &err);
+        status = status ? status
+                        : ut_kokoro_tensor_get(weak_tensors, "predictor.lstm.weight_ih_l0", &tensor,
+                                               &err);
+        assert_true(status == UTTER_OK || status == UTTER_ERROR_MEMORY);
+        ut_kokoro_config_free(&c);
+        ut_kokoro_voices_close(voices);
+        ut_kokoro_tensors_destroy(weak_tensors);
+        assert_int_equal(failing.n_blocks, 0);
+        assert_false(failing.wrong_size);
+    }
+    assert_true(n > 10);
+    close_file(&opened);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tensors_of_the_writer),
@@ -443,6 +681,13 @@ int main(void) {
         cmocka_unit_test(quantized),
         cmocka_unit_test(configuration),
         cmocka_unit_test(voices_inside),
+        cmocka_unit_test(refused_numbers),
+        cmocka_unit_test(missing_keys),
+        cmocka_unit_test(refused_tokens),
+        cmocka_unit_test(refused_kernels),
+        cmocka_unit_test(refused_tensors),
+        cmocka_unit_test(what_is_not_asked_for),
+        cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -14,7 +14,7 @@ MAY_INCLUDE = {
     "text": ["base"],
     "audio": ["base"],
     "compute": ["base", "kernels", "weights"],
-    "models": ["base", "kernels", "weights", "compute"],
+    "models": ["base", "kernels", "quant", "weights", "compute"],
     "backend": ["base", "kernels", "weights", "compute", "text", "models"],
     "speech": ["base", "kernels", "weights", "compute", "text", "audio", "models", "backend"],
     "cli": [],

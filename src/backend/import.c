@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "backend/native.h"
+#include "models/kokoro/kokoro_import.h"
 #include "models/piper/piper_import.h"
 
 static utter_status read_type(const char *name, struct ut_import *out, utter_error *err) {
@@ -67,5 +68,6 @@ utter_status ut_backend_import(const struct ut_backend_context *context, const c
     if (status != UTTER_OK) {
         return status;
     }
-    return ut_piper_import(&import, result, err);
+    return family == &ut_native_kokoro ? ut_kokoro_import(&import, result, err)
+                                       : ut_piper_import(&import, result, err);
 }

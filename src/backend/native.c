@@ -3,11 +3,15 @@
 #include "backend/native.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "models/kokoro/layout.h"
 #include "models/model_file.h"
 #include "models/piper/piper.h"
 #include "weights/gguf.h"
+#include "weights/onnx.h"
 
 /* ---- The family of a file ----------------------------------------------------------------- */
 
@@ -24,6 +28,10 @@ enum ut_format ut_native_format(const char *file) {
 static utter_status family_of_table(const struct ut_weights *weights, const char *file,
                                     const struct ut_backend **out, utter_error *err) {
     const char *architecture = NULL;
+    if (ut_kokoro_detect(weights)) {
+        *out = &ut_native_kokoro;
+        return UTTER_OK;
+    }
     if (ut_piper_detect(weights)) {
         *out = &ut_native_piper;
         return UTTER_OK;
@@ -38,6 +46,32 @@ static utter_status family_of_table(const struct ut_weights *weights, const char
                    named ? architecture : "");
 }
 
+/* Kokoro is published as ONNX too, without the .json that Piper's voices have beside them; its
+ * graphs take a "style". Anything else is left to Piper's loader. */
+static utter_status check_onnx(struct ut_mem *mem, const char *file, utter_error *err) {
+    char config[PATH_MAX + 8];
+    struct ut_weights *weights;
+    bool kokoro = false;
+    snprintf(config, sizeof config, "%s.json", file);
+    if (ut_path_is_file(config)) {
+        return UTTER_OK;
+    }
+    utter_status status = ut_weights_open(mem, file, &weights, err);
+    if (status != UTTER_OK) {
+        return status;
+    }
+    const struct ut_onnx_graph *graph = ut_weights_onnx(weights);
+    for (size_t i = 0; i < graph->n_inputs; i++) {
+        kokoro = kokoro || strcmp(graph->inputs[i], "style") == 0;
+    }
+    ut_weights_close(weights);
+    return kokoro ? ut_fail(err, UTTER_ERROR_UNSUPPORTED,
+                            "%s is an ONNX export of Kokoro: utter reads Kokoro from .pth, "
+                            ".safetensors and .gguf, not from ONNX",
+                            file)
+                  : UTTER_OK;
+}
+
 /* Only one family is read from ONNX and from torch files, and its loader tells best what is wrong
  * with one of another; the rest is told by what is inside, which is cheap to see in these formats.
  */
@@ -47,6 +81,10 @@ static utter_status family_of(struct ut_mem *mem, const char *file, const struct
     switch (ut_native_format(file)) {
     case UT_FORMAT_ONNX:
         *out = &ut_native_piper;
+        return check_onnx(mem, file, err);
+    case UT_FORMAT_TORCH_ZIP:
+    case UT_FORMAT_TORCH_OLD:
+        *out = &ut_native_kokoro;
         return UTTER_OK;
     default:
         break;

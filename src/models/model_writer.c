@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/checked.h"
+#include "quant/half.h"
 
 struct planned {
     enum ut_dtype type;
@@ -23,31 +24,7 @@ struct ut_model_writer {
     size_t values_capacity;
 };
 
-/* ---- Narrowing, to nearest, ties to even -------------------------------------------------- */
-
-static uint32_t bits_of(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-/* Infinite where f16 ends, at 65520. Below 2^-14 the fraction is a multiple of 2^-24. */
-static uint16_t f16_of(float value) {
-    uint32_t bits = bits_of(value), sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
-    if (magnitude >= 0x477ff000) {
-        return (uint16_t)(sign | 0x7c00);
-    }
-    if (magnitude < 0x38800000) {
-        return (uint16_t)(sign | (uint32_t)lrintf(fabsf(value) * 0x1p24f));
-    }
-    magnitude += 0xfff + (magnitude >> 13 & 1);
-    return (uint16_t)(sign | (magnitude - 0x38000000) >> 13);
-}
-
-static uint16_t bf16_of(float value) {
-    uint32_t bits = bits_of(value);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
+/* ---- Narrowing ----------------------------------------------------------------------------- */
 
 /* In place: the k-th short lies at or before the k-th float. False at *where for a value that
  * became infinite. */
@@ -56,7 +33,7 @@ static bool narrow(float *values, size_t n, enum ut_dtype type, float *where) {
     uint16_t infinite = type == UT_F16 ? 0x7c00 : 0x7f80;
     for (size_t i = 0; i < n; i++) {
         float value = values[i];
-        uint16_t half = type == UT_F16 ? f16_of(value) : bf16_of(value);
+        uint16_t half = type == UT_F16 ? ut_f16_from_f32(value) : ut_bf16_from_f32(value);
         if ((half & 0x7fff) == infinite) {
             *where = value;
             return false;

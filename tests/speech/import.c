@@ -80,6 +80,7 @@ static void sounds_the_same(void **state) {
         {"piper/tiny.onnx", "piper", "f32", 1},
         {"piper/tiny_multi.onnx", "piper", "f32", 3},
         {"house/tiny", "piper", "f16", 1},
+        {"kokoro", "kokoro", "f32", 2},
     };
     static const char *const types[] = {"f32", "f16", "bf16"};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -152,6 +153,56 @@ static void what_is_refused(void **state) {
     assert_non_null(strstr(err.message, "utter_import_result"));
 }
 
+static void import_voices(const char *patterns) {
+    utter_import_options options;
+    utter_error err;
+    utter_import_options_init(&options);
+    options.voices = patterns;
+    if (utter_import(engine, data_path("kokoro"), out_path, &options, NULL, &err) != UTTER_OK) {
+        fail_msg("%s: %s", patterns, err.message);
+    }
+}
+
+static void voices_are_chosen(void **state) {
+    static const struct {
+        const char *patterns, *first;
+        int32_t n;
+    } cases[] = {
+        {"af_*", "af_synth", 1}, {"bm_synth", "bm_synth", 1},   {"bm_*,af_synth", "af_synth", 2},
+        {"*", "af_synth", 2},    {"?m_synt[h]", "bm_synth", 1}, {"af_*,af_synth", "af_synth", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        utter_voice_info info = {.size = sizeof info};
+        import_voices(cases[i].patterns);
+        utter_voice *voice = open_voice(engine, out_path);
+        utter_voice_get_info(voice, &info);
+        assert_int_equal(info.n_speakers, cases[i].n);
+        assert_string_equal(utter_voice_speaker(voice, 0), cases[i].first);
+        utter_voice_close(voice);
+    }
+    unlink(out_path);
+}
+
+static void patterns_without_a_voice(void **state) {
+    static const struct {
+        const char *patterns;
+        utter_status status;
+        const char *words;
+    } cases[] = {
+        {"bm_*,zz_*", UTTER_ERROR_NOT_FOUND, "no voice fits 'zz_*': the model has 2"},
+        {"af_sint", UTTER_ERROR_NOT_FOUND, "did you mean 'af_synth'"},
+        {"", UTTER_ERROR_ARGUMENT, "1 to 127"},
+        {"af_*,", UTTER_ERROR_ARGUMENT, "has 0 characters"},
+        {"[", UTTER_ERROR_NOT_FOUND, "'['"},
+    };
+    utter_import_options options;
+    utter_import_options_init(&options);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        options.voices = cases[i].patterns;
+        expect(data_path("kokoro"), out_path, &options, cases[i].status, cases[i].words);
+    }
+}
+
 static void gguf_is_not_imported_again(void **state) {
     char other[128];
     utter_error err;
@@ -214,7 +265,7 @@ static void old_file_stays_after_a_failure(void **state) {
 }
 
 static void every_allocation_fails(void **state) {
-    static const char *const paths[] = {"piper/tiny_multi.onnx", "house/tiny"};
+    static const char *const paths[] = {"piper/tiny_multi.onnx", "house/tiny", "kokoro"};
     struct failing_allocator memory;
     utter_allocator allocator = failing_allocator_start(&memory);
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
@@ -247,6 +298,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sounds_the_same),
         cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(voices_are_chosen),
+        cmocka_unit_test(patterns_without_a_voice),
         cmocka_unit_test(gguf_is_not_imported_again),
         cmocka_unit_test(progress_and_stopping),
         cmocka_unit_test(old_file_stays_after_a_failure),

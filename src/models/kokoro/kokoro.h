@@ -30,6 +30,10 @@ UTTER_CHECKED utter_status ut_kokoro_load(struct ut_mem *mem, const struct ut_co
                                           const struct ut_kokoro_config *config,
                                           const struct ut_log *log, struct ut_kokoro **out,
                                           utter_error *err);
+/* config.json beside a model that is no GGUF file, as n bytes of unchecked text. Free *text with ut_mem_free,
+ * also after an error. */
+UTTER_CHECKED utter_status ut_kokoro_read_config(struct ut_mem *mem, const char *model_path, char **text,
+                                                 size_t *n, utter_error *err);
 void ut_kokoro_close(struct ut_kokoro *model); /* NULL is fine */
 
 struct ut_kokoro_info {

@@ -8,21 +8,34 @@
 
 enum { CONFIG_PATH_MAX = PATH_MAX + 16 };
 
-static utter_status read_config_beside(struct ut_mem *mem, const char *model_path,
-                                       struct ut_kokoro_config *out, utter_error *err) {
-    char path[CONFIG_PATH_MAX], *text = NULL;
+/* config.json beside the model, there or not. */
+static void config_path(const char *model_path, char path[CONFIG_PATH_MAX]) {
     const char *slash = strrchr(model_path, '/');
-    size_t n = 0;
-    snprintf(path, sizeof path, "%.*sconfig.json", slash ? (int)(slash + 1 - model_path) : 0,
+    snprintf(path, CONFIG_PATH_MAX, "%.*sconfig.json", slash ? (int)(slash + 1 - model_path) : 0,
              model_path);
+}
+
+utter_status ut_kokoro_read_config(struct ut_mem *mem, const char *model_path, char **text,
+                                   size_t *n, utter_error *err) {
+    char path[CONFIG_PATH_MAX];
+    *text = NULL;
+    config_path(model_path, path);
     if (!ut_path_is_file(path)) {
         return ut_fail(err, UTTER_ERROR_NOT_FOUND,
                        "%s: its configuration %s is missing: download it from where the model came "
                        "from and put it beside the model",
                        model_path, path);
     }
-    utter_status status = ut_config_read(mem, path, &text, &n, err);
+    return ut_config_read(mem, path, text, n, err);
+}
+
+static utter_status read_config_beside(struct ut_mem *mem, const char *model_path,
+                                       struct ut_kokoro_config *out, utter_error *err) {
+    char path[CONFIG_PATH_MAX], *text;
+    size_t n = 0;
+    utter_status status = ut_kokoro_read_config(mem, model_path, &text, &n, err);
     if (status == UTTER_OK) {
+        config_path(model_path, path);
         status = ut_kokoro_config_parse(mem, text, n, out, err);
         status = status ? ut_fail_context(err, status, "%s", path) : status;
     }

@@ -146,7 +146,7 @@ static void long_text_is_cut(void **state) {
         n_sentences += units.items[i].end == UT_UNIT_SENTENCE;
     }
     assert_int_equal(at, strlen(text));
-    assert_int_equal(n_sentences, 28);
+    assert_int_equal(n_sentences, 27); /* the last is packed with the unfinished one behind it */
 }
 
 static void clauses_are_cut_without_a_pause(void **state) {

@@ -12,39 +12,38 @@
 
 enum {
     CHUNK_UNITS = 512, /* UTF-16 */
-    NFD_UNITS =
-        4 * CHUNK_UNITS, /* a code point decomposes into at most 4 units for each of its own */
-    NFD_BYTES = 3 * NFD_UNITS
+    /* A code point becomes at most 4 units for each of its own, in either form. */
+    NORMAL_UNITS = 4 * CHUNK_UNITS,
+    NORMAL_BYTES = 3 * NORMAL_UNITS
 };
 
-/* Bytes of text[begin, n) for one chunk: up to CHUNK_UNITS - 1 units, ending where decomposition
- * cannot reorder across, if there is such a place. */
-static size_t chunk_end(const UNormalizer2 *nfd, const char *text, size_t n, size_t begin) {
+/* Bytes of text[begin, n) for one chunk: up to CHUNK_UNITS - 1 units, ending where nothing is
+ * reordered or composed across, if there is such a place. */
+static size_t chunk_end(const UNormalizer2 *form, const char *text, size_t n, size_t begin) {
     size_t best = begin, at = begin;
     /* A code point of 4 bytes is 2 units; every other one is 1. */
     for (size_t units = 0; at < n && units < CHUNK_UNITS - 2;) {
         size_t here = at;
         uint32_t c = ut_utf8_next(text, n, &at);
         units += c > 0xFFFF ? 2 : 1;
-        if (here > begin && unorm2_hasBoundaryBefore(nfd, (UChar32)c)) {
+        if (here > begin && unorm2_hasBoundaryBefore(form, (UChar32)c)) {
             best = here;
         }
     }
     return at == n || best == begin ? at : best;
 }
 
-utter_status ut_nfd_append(struct ut_text_buffer *out, const char *text, size_t n,
-                           utter_error *err) {
-    UErrorCode code = U_ZERO_ERROR;
-    const UNormalizer2 *nfd = unorm2_getNFDInstance(&code);
+static utter_status append_normal(const UNormalizer2 *form, UErrorCode code,
+                                  struct ut_text_buffer *out, const char *text, size_t n,
+                                  utter_error *err) {
     for (size_t begin = 0; begin < n && U_SUCCESS(code);) {
-        UChar chunk[CHUNK_UNITS], decomposed[NFD_UNITS];
-        char bytes[NFD_BYTES];
-        int32_t n_chunk, n_decomposed, n_bytes;
-        size_t end = chunk_end(nfd, text, n, begin);
+        UChar chunk[CHUNK_UNITS], normal[NORMAL_UNITS];
+        char bytes[NORMAL_BYTES];
+        int32_t n_chunk, n_normal, n_bytes;
+        size_t end = chunk_end(form, text, n, begin);
         u_strFromUTF8(chunk, CHUNK_UNITS, &n_chunk, text + begin, (int32_t)(end - begin), &code);
-        n_decomposed = unorm2_normalize(nfd, chunk, n_chunk, decomposed, NFD_UNITS, &code);
-        u_strToUTF8(bytes, sizeof bytes, &n_bytes, decomposed, n_decomposed, &code);
+        n_normal = unorm2_normalize(form, chunk, n_chunk, normal, NORMAL_UNITS, &code);
+        u_strToUTF8(bytes, sizeof bytes, &n_bytes, normal, n_normal, &code);
         if (U_SUCCESS(code) &&
             ut_text_buffer_append(out, bytes, (size_t)n_bytes, err) != UTTER_OK) {
             return UTTER_ERROR_MEMORY;
@@ -52,8 +51,22 @@ utter_status ut_nfd_append(struct ut_text_buffer *out, const char *text, size_t 
         begin = end;
     }
     return U_SUCCESS(code) ? UTTER_OK
-                           : ut_fail(err, UTTER_ERROR_INTERNAL, "ICU could not decompose text: %s",
+                           : ut_fail(err, UTTER_ERROR_INTERNAL, "ICU could not normalise text: %s",
                                      u_errorName(code));
+}
+
+utter_status ut_nfd_append(struct ut_text_buffer *out, const char *text, size_t n,
+                           utter_error *err) {
+    UErrorCode code = U_ZERO_ERROR;
+    const UNormalizer2 *form = unorm2_getNFDInstance(&code);
+    return append_normal(form, code, out, text, n, err);
+}
+
+utter_status ut_nfc_append(struct ut_text_buffer *out, const char *text, size_t n,
+                           utter_error *err) {
+    UErrorCode code = U_ZERO_ERROR;
+    const UNormalizer2 *form = unorm2_getNFCInstance(&code);
+    return append_normal(form, code, out, text, n, err);
 }
 
 #else
@@ -105,6 +118,11 @@ utter_status ut_nfd_append(struct ut_text_buffer *out, const char *text, size_t 
         previous = is_cedilla ? 0x327 : c;
     }
     return UTTER_OK;
+}
+
+utter_status ut_nfc_append(struct ut_text_buffer *out, const char *text, size_t n,
+                           utter_error *err) {
+    return ut_text_buffer_append(out, text, n, err);
 }
 
 #endif

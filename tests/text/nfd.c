@@ -83,6 +83,26 @@ static void endless_marks(void **state) {
 }
 #endif
 
+static void assert_nfc(const char *text, const char *expected) {
+    struct ut_text_buffer out = {.mem = &mem};
+    assert_int_equal(ut_nfc_append(&out, text, strlen(text), NULL), UTTER_OK);
+    assert_int_equal(out.n, strlen(expected));
+    assert_memory_equal(out.n ? out.data : "", expected, out.n);
+    ut_text_buffer_free(&out);
+}
+
+static void composed(void **state) {
+    assert_nfc("", "");
+    assert_nfc("ɑ\u0303 \u00E9", "ɑ\u0303 \u00E9");
+#if UT_HAVE_ICU
+    assert_nfc("e\u0301", "\u00E9");
+    assert_nfc("e\u0323\u0301", "\u1EB9\u0301");
+    assert_nfc("\u304B\u3099", "\u304C");
+#else
+    assert_nfc("e\u0301", "e\u0301");
+#endif
+}
+
 static int set_up(void **state) {
     ut_mem_init(&mem, NULL);
     return 0;
@@ -96,6 +116,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unchanged),
         cmocka_unit_test(decomposed),
+        cmocka_unit_test(composed),
 #if UT_HAVE_ICU
         cmocka_unit_test(any_length),
         cmocka_unit_test(endless_marks),

@@ -110,15 +110,13 @@ utter_status ut_phonemize_misaki(struct ut_mem *mem, const struct ut_misaki *mis
     if (status != UTTER_OK) {
         return status;
     }
-    if (misaki->lexicon) {
-        return ut_fail(err, UTTER_ERROR_UNSUPPORTED, "word lists cannot be read yet");
-    }
     struct ut_misaki_reader reader = {
         .mem = mem,
         .misaki = misaki,
         .log = log,
         .line = {.text = text, .phonemes = {.mem = mem}},
         .piece = {.mem = mem},
+        .composed = {.mem = mem},
         .symbols = {{.mem = mem}, {.mem = mem}},
         .word = {{.mem = mem}, {.mem = mem}},
     };

@@ -133,8 +133,8 @@ static size_t text_at(struct cutter *cutter, size_t phoneme) {
     if (behind.phoneme <= before.phoneme) {
         return before.text;
     }
-    double share = (double)(phoneme - before.phoneme) / (double)(behind.phoneme - before.phoneme);
-    size_t at = before.text + (size_t)(share * (double)(behind.text - before.text));
+    size_t at = before.text + (phoneme - before.phoneme) * (behind.text - before.text) /
+                                  (behind.phoneme - before.phoneme);
     while (at > before.text && at < line->text_end && ut_utf8_is_tail(line->text[at])) {
         at--;
     }

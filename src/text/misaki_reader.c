@@ -15,6 +15,17 @@ enum {
     PHONEME_MODE = 2 | 0x80 | 0x361 << 8,
     /* A word of more bytes counts as several when phonemes are traced back to their text. */
     LONG_WORD_BYTES = 48,
+    /* espeak-ng keeps no more than 200 bytes of its own phonemes of one word and drops the rest
+     * without a sign: 66 kana, 39 letters that are spelled, 80 digits. Longer runs are parted, as
+     * no true word is so long. */
+    MAX_RUN = 60,
+    RUN_PART = 38, /* so many digits are still read one by one */
+    MAX_KANA_RUN = 40,
+    KANA_RUN_PART = 20,
+    SYMBOL_RUN_PART = 4,
+    /* It drops what is beyond 1000 phonemes between two marks, too. So many are expected at most
+     * when a piece ends behind a word (see find_weight). */
+    MAX_WEIGHT = 700,
     SHOWN_CHARACTERS = 12 /* of a word in a message */
 };
 
@@ -92,6 +103,11 @@ static bool is_han(uint32_t c) {
            c == 0x30FE || c == 0x30F5 || c == 0x30F6;
 }
 
+/* A mark that espeak-ng knows only as part of a composed letter. */
+static bool is_combining(uint32_t c) {
+    return (c >= 0x300 && c <= 0x36F) || c == 0x3099 || c == 0x309A;
+}
+
 static bool is_kana(uint32_t c) {
     return (c >= 0x3041 && c <= 0x309C) || (c >= 0x30A1 && c <= 0x30FC && c != 0x30FB) ||
            (c >= 0xFF66 && c <= 0xFF9F);
@@ -144,7 +160,7 @@ static utter_status add_anchor(struct ut_misaki_line *line, size_t text, bool se
 
 static utter_status append_due_space(struct ut_misaki_reader *reader, utter_error *err) {
     bool is_due = reader->space && reader->line.phonemes.n > 0;
-    reader->space = false;
+    reader->space = reader->wide_space = false;
     return is_due ? ut_text_buffer_append(&reader->line.phonemes, " ", 1, err) : UTTER_OK;
 }
 
@@ -277,6 +293,42 @@ static utter_status speak_espeak(struct ut_misaki_reader *reader, const char *s,
     return ut_misaki_map(reader->misaki->language, symbols, err);
 }
 
+/* A word that the lexicon does not have. */
+static utter_status speak_word(void *user, const char *word, size_t n, struct ut_text_buffer *out,
+                               utter_error *err) {
+    struct ut_misaki_reader *reader = user;
+    utter_status status = speak_espeak(reader, word, n, &reader->word, err);
+    return status == UTTER_OK
+               ? ut_text_buffer_append(out, reader->word.now.data, reader->word.now.n, err)
+               : status;
+}
+
+static utter_status speak_lexicon(struct ut_misaki_reader *reader, const char *s, size_t n,
+                                  utter_error *err) {
+    if (!reader->clauses && !reader->lacks_espeak) {
+        utter_error reason;
+        utter_status status = take_espeak(reader, &reason);
+        if (status == UTTER_ERROR_MEMORY) {
+            return ut_fail_memory(err, sizeof *reader->clauses);
+        }
+        reader->lacks_espeak = status != UTTER_OK;
+        if (reader->lacks_espeak) {
+            ut_log(reader->log, UTTER_LOG_INFO, "words that the lexicon lacks are spelled: %s",
+                   reason.message);
+        }
+    }
+    size_t n_unknown = 0;
+    reader->symbols.now.n = 0;
+    utter_status status =
+        ut_lexicon_phonemize(reader->misaki->lexicon, s, n, reader->clauses ? speak_word : NULL,
+                             reader, &reader->symbols.now, &n_unknown, err);
+    reader->n_unknown += n_unknown;
+    if (status == UTTER_OK) {
+        tidy(&reader->symbols.now);
+    }
+    return status;
+}
+
 /* Mandarin's text is IPA. */
 static utter_status speak_ipa(struct ut_misaki_reader *reader, const char *s, size_t n,
                               utter_error *err) {
@@ -288,29 +340,43 @@ static utter_status speak_ipa(struct ut_misaki_reader *reader, const char *s, si
     return status == UTTER_OK ? ut_misaki_map_written(&reader->symbols, err) : status;
 }
 
+/* Phonemes of the piece into symbols.now. */
+static utter_status speak_piece(struct ut_misaki_reader *reader, utter_error *err) {
+    const struct ut_text_buffer *text = &reader->piece;
+    size_t n = reader->n_piece;
+    utter_status status = UTTER_OK;
+    if (reader->misaki->language == 'z' && !reader->misaki->lexicon) {
+        return speak_ipa(reader, text->data, n, err);
+    }
+    if (reader->has_combining) {
+        reader->composed.n = 0;
+        status = ut_nfc_append(&reader->composed, text->data, n, err);
+        text = &reader->composed;
+        n = text->n;
+    }
+    if (status == UTTER_OK && reader->misaki->lexicon) {
+        return speak_lexicon(reader, text->data, n, err);
+    }
+    if (status == UTTER_OK) {
+        status = take_espeak(reader, err);
+    }
+    return status == UTTER_OK ? speak_espeak(reader, text->data, n, &reader->symbols, err) : status;
+}
+
 /* Ends the piece that is being collected, if there is one. */
 static utter_status flush_piece(struct ut_misaki_reader *reader, utter_error *err) {
-    size_t n = reader->n_piece;
-    bool space_behind = reader->piece.n > n;
-    if (n == 0) {
+    bool space_behind = reader->piece.n > reader->n_piece;
+    if (reader->n_piece == 0) {
         return UTTER_OK;
     }
-    utter_status status;
-    if (reader->misaki->language == 'z') {
-        status = speak_ipa(reader, reader->piece.data, n, err);
-    } else {
-        status = take_espeak(reader, err);
-        if (status == UTTER_OK) {
-            status = speak_espeak(reader, reader->piece.data, n, &reader->symbols, err);
-        }
-    }
+    utter_status status = speak_piece(reader, err);
     if (status == UTTER_OK) {
         status = append_spoken(reader, &reader->symbols.now, reader->piece_begin, reader->piece_end,
                                err);
     }
-    reader->piece.n = reader->n_piece = 0;
+    reader->piece.n = reader->n_piece = reader->weight = 0;
     reader->space = reader->space || space_behind;
-    reader->clause_ends = false;
+    reader->clause_ends = reader->has_combining = false;
     return status;
 }
 
@@ -395,6 +461,66 @@ static utter_status end_link(struct ut_misaki_reader *reader, utter_error *err) 
 
 /* ---- A line ---------------------------------------------------------------------------------- */
 
+/* How many phonemes a character may give: digits, symbols and letters by themselves have names. */
+static size_t find_weight(uint32_t c, bool is_spelled) {
+    if (c >= '0' && c <= '9') {
+        return 8;
+    }
+    if (c == ' ' || ut_is_alphanumeric(c)) {
+        return c >= 0x2E80 && !is_kana(c) ? 16 : is_spelled || (c >= 'A' && c <= 'Z') ? 5 : 1;
+    }
+    return c < 0x80 ? 8 : 24; /* "grinning face with smiling eyes" */
+}
+
+/* The letters that a part of the run of letters at `at` may have; 0 where it need not be parted. */
+static size_t find_run_part(const char *text, size_t at, size_t end) {
+    size_t next = at;
+    bool kana = is_kana(ut_utf8_next(text, end, &next));
+    size_t max = kana ? MAX_KANA_RUN : MAX_RUN;
+    for (size_t n = 0; n <= max; n++) {
+        if (at == end || !ut_is_alphanumeric(ut_utf8_next(text, end, &at))) {
+            return 0;
+        }
+    }
+    return kana ? KANA_RUN_PART : RUN_PART;
+}
+
+/* Emoji and other symbols with long names; what modifies or joins them is none. */
+static bool is_symbol(uint32_t c) {
+    return c >= 0x2190 && !ut_is_alphanumeric(c) && !is_blank(c) && (c & ~0xFU) != 0xFE00 &&
+           (c < 0x1F3FB || c > 0x1F3FF);
+}
+
+/* Keeps words and pieces, of which the character at `at` is the next, within what espeak-ng can
+ * hold. */
+static utter_status part_piece(struct ut_misaki_reader *reader, size_t at, size_t end,
+                               utter_error *err) {
+    size_t next = at;
+    uint32_t c = ut_utf8_next(reader->line.text, end, &next);
+    bool in_run = ut_is_alphanumeric(c), is_word_end = is_blank(c);
+    if (in_run && reader->n_run == 0) {
+        reader->run_part = find_run_part(reader->line.text, at, end);
+    }
+    reader->n_run = in_run ? reader->n_run + 1 : 0;
+    if (reader->run_part > 0 && reader->n_run > reader->run_part) {
+        reader->n_run = 1;
+        is_word_end = true;
+    }
+    reader->n_symbols = in_run || is_word_end ? 0 : reader->n_symbols + is_symbol(c);
+    if (reader->n_symbols > SYMBOL_RUN_PART) {
+        reader->n_symbols = 1;
+        is_word_end = true;
+    }
+    reader->weight += find_weight(c, in_run && reader->run_part > 0);
+    if (is_word_end && reader->weight > MAX_WEIGHT) {
+        utter_status status = flush_piece(reader, err);
+        reader->space = true;
+        return status;
+    }
+    return is_word_end && !is_blank(c) ? ut_text_buffer_append(&reader->piece, " ", 1, err)
+                                       : UTTER_OK;
+}
+
 /* Adds the bytes of text[at, next) to the piece. */
 static utter_status collect(struct ut_misaki_reader *reader, size_t at, size_t next, bool blank,
                             utter_error *err) {
@@ -451,13 +577,15 @@ static utter_status read_mark(struct ut_misaki_reader *reader, uint32_t c, bool 
         c = c == 0xAB ? 0x201C : c == 0xBB ? 0x201D : c;
     }
     utter_status status = flush_piece(reader, err);
-    if (is_wide && !is_closing_mark(c) && !is_clause_mark(c)) {
-        reader->space = true;
+    /* Full-width marks bring their space with them: behind what closes, before what opens. */
+    bool closes = is_closing_mark(c) || is_clause_mark(c);
+    if (reader->wide_space || is_wide) {
+        reader->space = !closes;
     }
     if (status == UTTER_OK) {
         status = append_mark(reader, c, at, err);
     }
-    reader->space = is_wide && (is_closing_mark(c) || is_clause_mark(c));
+    reader->space = reader->wide_space = is_wide && closes;
     return status;
 }
 
@@ -495,7 +623,13 @@ static utter_status read_character(struct ut_misaki_reader *reader, size_t *at, 
         return read_mark(reader, narrow ? narrow : c, narrow != 0, here, *at, err);
     }
     bool blank = is_blank(c);
-    status = collect(reader, here, *at, blank, err);
+    reader->has_combining = reader->has_combining || is_combining(c);
+    if (!reader->misaki->lexicon && reader->misaki->language != 'z') {
+        status = part_piece(reader, here, end, err);
+    }
+    if (status == UTTER_OK) {
+        status = collect(reader, here, *at, blank, err);
+    }
     bool is_end = is_danda(c) || (blank && reader->clause_ends);
     if (status == UTTER_OK && is_end) {
         status = flush_piece(reader, err);
@@ -511,8 +645,9 @@ utter_status ut_misaki_read_line(struct ut_misaki_reader *reader, size_t begin, 
     struct ut_misaki_links links = {.text = line->text, .n = end};
     line->text_begin = begin;
     line->text_end = end;
-    line->phonemes.n = line->n_anchors = 0;
-    reader->space = reader->in_marks = reader->in_link = false;
+    line->phonemes.n = line->n_anchors = reader->n_run = reader->weight = 0;
+    reader->n_symbols = 0;
+    reader->space = reader->wide_space = reader->in_marks = reader->in_link = false;
     reader->sentence = UT_MISAKI_INSIDE;
     utter_status status = UTTER_OK;
     for (size_t at = begin; at < end && status == UTTER_OK;) {
@@ -539,6 +674,7 @@ void ut_misaki_reader_free(struct ut_misaki_reader *reader) {
     ut_mem_free(reader->mem, reader->line.anchors);
     ut_text_buffer_free(&reader->line.phonemes);
     ut_text_buffer_free(&reader->piece);
+    ut_text_buffer_free(&reader->composed);
     ut_text_buffer_free(&reader->symbols.now);
     ut_text_buffer_free(&reader->symbols.spare);
     ut_text_buffer_free(&reader->word.now);

@@ -23,10 +23,18 @@ struct ut_misaki_reader { /* starts as {.mem, .misaki, .log, .line = {.text}} an
     struct ut_text_buffer piece; /* text that is collected; starts with no white space */
     size_t n_piece;              /* its bytes without white space at the end */
     size_t piece_begin, piece_end;
-    bool clause_ends; /* a lexicon's piece may end at the next white space */
+    bool clause_ends;   /* a lexicon's piece may end at the next white space */
+    bool has_combining; /* it must be composed */
+    struct ut_text_buffer composed;
+
+    size_t weight;  /* phonemes that the piece may give */
+    size_t n_symbols; /* in a row */
+    size_t n_run;   /* letters since the last other character or the last space put between them */
+    size_t run_part; /* so many may stand together, 0: any number */
 
     struct ut_misaki_symbols symbols, word;
-    bool space;    /* one is due before whatever comes next */
+    bool space;      /* one is due before whatever comes next */
+    bool wide_space; /* because of a full-width mark */
     bool in_marks; /* the last thing was a mark */
     enum ut_misaki_sentence sentence;
 

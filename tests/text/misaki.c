@@ -168,11 +168,11 @@ static char *next_field(char **rest, char separator) {
     return field;
 }
 
-/* Ids of the symbols in the vocabulary, a space between them. */
-static void print_ids(const struct ut_json *config, const char *phonemes, char *out,
-                      size_t capacity) {
+/* Ids of the symbols in the vocabulary, a space between them; returns their number. */
+static size_t print_ids(const struct ut_json *config, const char *phonemes, char *out,
+                        size_t capacity) {
     ut_json_ref vocab = ut_json_member(config, 0, "vocab");
-    size_t n = strlen(phonemes), used = 0;
+    size_t n = strlen(phonemes), used = 0, n_ids = 0;
     out[0] = '\0';
     for (size_t at = 0; at < n;) {
         char symbol[5] = "";
@@ -183,8 +183,10 @@ static void print_ids(const struct ut_json *config, const char *phonemes, char *
         if (ut_json_int64(config, ut_json_member(config, vocab, symbol), &id)) {
             used += (size_t)snprintf(out + used, capacity - used, "%s%d", used ? " " : "", (int)id);
             assert_true(used < capacity);
+            n_ids++;
         }
     }
+    return n_ids;
 }
 
 /* True if the row was recorded with an espeak-ng like the one at hand. */
@@ -234,6 +236,358 @@ static void recorded_texts(void **state) {
     free(file);
 }
 
+/* No replacement is missing: the phonemes of ordinary text are all in the vocabulary. */
+static void training_lines(void **state) {
+    char *file = read_data("piper/train_ids.tsv"), *rest = file;
+    char *config_text = read_data("kokoro/config.json");
+    struct ut_json *config;
+    assert_int_equal(ut_json_parse(&mem, config_text, strlen(config_text), &config, NULL),
+                     UTTER_OK);
+    int n_lines = 0;
+    next_field(&rest, '\n'); /* the head */
+    for (char *line; (line = next_field(&rest, '\n')) != NULL && *line; n_lines++) {
+        next_field(&line, '\t');
+        for (char language = 'a'; language <= 'b'; language++) {
+            char *got = phonemes_of(language, line), ids[8192];
+            size_t n_outside = 0; /* brackets and what joins chunks */
+            for (const char *s = got; (s = strpbrk(s, "|[]")) != NULL; s++) {
+                n_outside++;
+            }
+            if (print_ids(config, got, ids, sizeof ids) + n_outside != count_symbols(got)) {
+                fail_msg("%s: '%s' has symbols without id", line, got);
+            }
+            free(got);
+        }
+    }
+    assert_int_equal(n_lines, 1885);
+    ut_json_free(config);
+    free(config_text);
+    free(file);
+}
+
+/* ---- Text
+ * ---------------------------------------------------------------------------------------- */
+
+static void white_space(void **state) {
+    assert_phonemes('a', "\n\n Hello,\u00A0\u202F  \tworld \u2029! \r\n", "həlˈO, wˈɜɹld !");
+    assert_phonemes('a', "Hello\x02\x01\x7F world", "həlˈO wˈɜɹld");
+    assert_phonemes('f', "beau\u00A0! «\u00A0oui\u00A0»", "bˈo ! “ wˈi ”");
+}
+
+/* espeak-ng knows composed letters only. */
+static void decomposed_text(void **state) {
+#if UT_HAVE_ICU
+    assert_phonemes('a', "cafe\u0301, jalapen\u0303o", "kæfˈA, ʤˌæləpˈinjO");
+    assert_phonemes('p', "Na\u0303o", "nˈɐ\u0303ʊ\u0303");
+    assert_phonemes('f', "garc\u0327on e\u0301te\u0301", "ɡaʁsˈɔ\u0303 etˈe");
+    assert_phonemes('j', "か\u3099っこう", "ɡakkˈoɯ");
+#endif
+}
+
+static void kana(void **state) {
+    assert_phonemes('j', "こんにちは、せかい。", "kˌonniʨˈiha, sekˈai.");
+    assert_phonemes('j', "「コーヒー」（ラーメン）！ ツヅ", "“kˈooçiː” (ɽˈaameɴ)! ʦˈɯzɯ");
+    assert_phonemes('j', "アー・ー、ーイ", "ˈaa, ˈi"); /* what espeak-ng would spell is a pause */
+    assert_phonemes('j', "さんじゅう", "sˌau\u0303ʥˈɯɯ");
+    static const char *const refused[] = {"々", "〆", "ゝ", "1ヶ", "ヵ", "\U00020000", "豈"};
+    for (size_t i = 0; i < UT_COUNT(refused); i++) {
+        assert_refused('j', refused[i], strlen(refused[i]), UTTER_ERROR_UNSUPPORTED, "in kana");
+    }
+}
+
+static void markup(void **state) {
+    assert_phonemes('a', "Say [Kokoro](/kˈOkəɹO/), now.", "sˈA kˈOkəɹO, nˈW.");
+    assert_phonemes('a', "[the](2) [is](1) [hello, world](-2)!", "ðˈə ˌɪz həlO, wɜɹld!");
+    assert_phonemes('a', "the [apple](http://x/) [12](#n#).", "ðɪ ˈæpᵊl twˈɛlv.");
+    assert_phonemes('a', "[ (](2) [😀](-1)x", "( ɡɹˌɪnɪŋ fˌAsˈɛks");
+    assert_phonemes('f', "[oui](-2) [x](/a/)", "wˈi a"); /* levels are for English */
+    assert_phonemes('a', "[hello](2", "[həlˈO](tˈu");
+}
+
+/* Another call has used another voice: it must not be heard. */
+static void voices_do_not_mix(void **state) {
+    static const char languages[] = "abefhipj";
+    char *alone[8];
+    for (size_t i = 0; i < 8; i++) {
+        alone[i] = phonemes_of(languages[i], "no mode");
+    }
+    for (size_t i = 0; i < 8; i++) {
+        for (size_t k = 0; k < 8; k++) {
+            free(phonemes_of(languages[k], "a"));
+            assert_phonemes(languages[i], "no mode", alone[i]);
+        }
+    }
+    assert_string_not_equal(alone[0], alone[1]);
+    assert_string_not_equal(alone[2], alone[3]);
+    for (size_t i = 0; i < 8; i++) {
+        free(alone[i]);
+    }
+}
+
+/* ---- Lines and chunks
+ * ----------------------------------------------------------------------------- */
+
+static void lines_and_paragraphs(void **state) {
+    static const char text[] = "One\ntwo.\nThree\n\nFour\r\n \r\n\nfive";
+    static const struct {
+        const char *phonemes;
+        size_t end;
+        bool paragraph;
+    } expected[] = {
+        {"wˈʌn tˈu.", 9, false}, {"θɹˈi", 16, true}, {"fˈɔɹ", 26, true}, {"fˈIv", 30, false}};
+    struct ut_sentences out;
+    phonemize('a', text, &out);
+    assert_int_equal(out.n, UT_COUNT(expected));
+    for (size_t i = 0; i < out.n; i++) {
+        assert_string_equal(out.items[i].phonemes, expected[i].phonemes);
+        assert_int_equal(out.items[i].text_end, expected[i].end);
+        assert_int_equal(out.items[i].paragraph, expected[i].paragraph);
+    }
+    ut_sentences_free(&out);
+}
+
+static char *repeat(const char *unit, size_t n_bytes) {
+    size_t n = strlen(unit);
+    char *text = malloc(n_bytes + 1);
+    for (size_t i = 0; i < n_bytes; i++) {
+        text[i] = unit[i % n];
+    }
+    text[n_bytes - n_bytes % n] = '\0';
+    return text;
+}
+
+/* Nothing is lost or changed by cutting: the chunks joined are the sentence's phonemes repeated,
+ * each is cut behind a sentence, and the text that it is said to come from gives it again. */
+static void chunks_are_the_whole(void **state) {
+    static const struct {
+        char language;
+        const char *unit;
+    } cases[] = {
+        {'a', "It costs $3.50 (in 2024), \"they\" said; the others left. "},
+        {'b', "The smith — the one — asked: is it 3.14? "},
+        {'e', "El software de Google, ¿cómo está? "},
+        {'f', "Un bon vin blanc (sec), « oui »! "},
+        {'h', "मैं ठीक हूँ। "},
+        {'i', "La pizza e il ragazzo... "},
+        {'j', "こんにちは、せかい。"},
+        {'p', "O coração e a mãe; amanhã! "},
+    };
+    for (size_t i = 0; i < UT_COUNT(cases); i++) {
+        char *alone = phonemes_of(cases[i].language, cases[i].unit);
+        char *text = repeat(cases[i].unit, 100 * strlen(cases[i].unit));
+        struct ut_sentences out;
+        phonemize(cases[i].language, text, &out);
+        assert_true(out.n > 2 && out.n < 100);
+        size_t n_units = 0, n_alone = strlen(alone);
+        for (size_t k = 0; k < out.n; k++) {
+            const struct ut_sentence *chunk = &out.items[k];
+            for (const char *s = chunk->phonemes; *s; s += *s == ' ', n_units++) {
+                assert_memory_equal(s, alone, n_alone);
+                s += n_alone;
+            }
+            char source[2048];
+            snprintf(source, sizeof source, "%.*s", (int)(chunk->text_end - chunk->text_begin),
+                     text + chunk->text_begin);
+            assert_phonemes(cases[i].language, source, chunk->phonemes);
+        }
+        assert_int_equal(n_units, 100);
+        ut_sentences_free(&out);
+        free(text);
+        free(alone);
+    }
+}
+
+/* Without any pause a chunk ends behind a word, and its text is that word's. */
+static void cut_between_words(void **state) {
+    char *text = repeat("lazy brown foxes ", 17 * 100);
+    struct ut_sentences out;
+    phonemize('a', text, &out);
+    assert_true(out.n > 2);
+    for (size_t k = 0; k < out.n; k++) {
+        size_t begin = out.items[k].text_begin, n_spaces = 0, n_text_spaces = 0;
+        assert_true(begin == 0 || text[begin - 1] == ' ');
+        for (const char *s = out.items[k].phonemes; *s; s++) {
+            n_spaces += *s == ' ';
+        }
+        for (size_t i = begin; i < out.items[k].text_end; i++) {
+            n_text_spaces += text[i] == ' ';
+        }
+        assert_int_equal(n_text_spaces, n_spaces + 1);
+    }
+    ut_sentences_free(&out);
+    free(text);
+}
+
+/* ---- Odd texts
+ * -------------------------------------------------------------------------------------- */
+
+static void nothing_to_say(void **state) {
+    static const char *const texts[] = {"",       " ", "  \t ", "\n\n\n", "\u200B", "\u202E\u202C",
+                                        "\u00A0", "-"};
+    for (size_t i = 0; i < UT_COUNT(texts); i++) {
+        struct ut_sentences out;
+        phonemize('a', texts[i], &out);
+        if (out.n > 0) {
+            fail_msg("case %zu: '%s'", i, out.items[0].phonemes);
+        }
+        ut_sentences_free(&out);
+    }
+    assert_phonemes('a', "?!", "?!");
+    assert_phonemes('a', " \" ( ) ", "\" ( )");
+}
+
+/* What espeak-ng would drop without a sign, because a word or a clause has too many phonemes. */
+static void nothing_is_dropped(void **state) {
+    static const struct {
+        char language;
+        const char *unit;
+        size_t n_units;
+        const char *symbol; /* of the phonemes of each unit */
+    } cases[] = {
+        {'a', "x", 100000, "k"},     {'a', "7", 10000, "s"}, {'a', "7 ", 3000, "s"},
+        {'a', "123456 ", 200, "z"},  {'a', "😀", 1000, "ɡɹ"}, {'a', "你", 300, "ʧ"},
+        {'a', "$ ", 500, "d"},       {'j', "か", 1000, "k"}, {'j', "きょうは", 300, "kʲ"},
+        {'a', "banana ", 3000, "b"}, {'a', "XK ", 500, "ɛ"},
+    };
+    for (size_t i = 0; i < UT_COUNT(cases); i++) {
+        char *text = repeat(cases[i].unit, cases[i].n_units * strlen(cases[i].unit));
+        char *got = phonemes_of(cases[i].language, text);
+        size_t n = 0;
+        for (const char *s = got; (s = strstr(s, cases[i].symbol)) != NULL; s++) {
+            n++;
+        }
+        if (n != cases[i].n_units) {
+            fail_msg("%zu of %zu '%s' are left", n, cases[i].n_units, cases[i].unit);
+        }
+        free(got);
+        free(text);
+    }
+    assert_phonemes('a', "pneumonoultramicroscopicsilicovolcanoconiosis",
+                    "nˌumənˌOltɹəmˌIkɹəskˌɑpɪksˌɪlɪkˌɑvəlkˌænəkˌOnɪˈOsɪs");
+}
+
+static void long_texts(void **state) {
+    static const struct {
+        const char *unit;
+        size_t n_bytes, n_phonemes_least;
+    } cases[] = {
+        {"The quick brown fox jumps over the lazy dog. ", 1000000, 400000},
+        {"x", 100000, 400000}, /* one word */
+        {"7", 10000, 60000},
+        {"7.", 10000, 2000},
+        {"e\u0301", 30000, 1},
+        {"\u0301", 20000, 0}, /* 10,000 combining marks */
+        {" ", 100000, 0},
+        {"\n", 100000, 0},
+        {".", 100000, 100000},
+        {". ", 100000, 90000},
+        {"[", 100000, 100000},
+        {"[a](/a/)", 80000, 10000},
+        {"[a](2)", 60000, 10000},
+        {"[a", 20000, 10000},
+        {"\"a\" ", 40000, 10000},
+        {"wrapped\n", 100000, 50000},
+        {"\u200C", 30000, 0},
+        {"😀", 4000, 1000},
+        {"\u202E\u2066a\u2069", 10000, 1},
+        {"مرحبا ", 11000, 1000},
+    };
+    for (size_t i = 0; i < UT_COUNT(cases); i++) {
+        char *text = repeat(cases[i].unit, cases[i].n_bytes);
+        struct ut_sentences out;
+        phonemize('a', text, &out);
+        size_t n_phonemes = 0;
+        for (size_t k = 0; k < out.n; k++) {
+            n_phonemes += out.items[k].n_bytes + 1;
+        }
+        if (n_phonemes < cases[i].n_phonemes_least) {
+            fail_msg("'%s' repeated: %zu bytes", cases[i].unit, n_phonemes);
+        }
+        ut_sentences_free(&out);
+        free(text);
+    }
+}
+
+/* ---- Memory and threads
+ * -------------------------------------------------------------------------------- */
+
+/* Every allocation fails in turn, alone and with all behind it; after each the next call is right.
+ */
+static void failed_allocations(void **state) {
+    static const char text[] =
+        "One, [two](2) [x](/tu/) cafe\u0301 three. \"Four\"\n\nFive!\n\nSix.\n\nSeven.\n\n"
+        "Eight.\n\nNine.\n\nTen.\n\nEleven.\n\nTwelve.\n\nThirteen.";
+    struct ut_misaki misaki = {.language = 'a'};
+    struct failing_allocator failing;
+    utter_allocator allocator = failing_allocator_start(&failing);
+    struct ut_mem failing_mem;
+    ut_mem_init(&failing_mem, &allocator);
+    char *expected = phonemes_of('a', text);
+    size_t n_injected = 0;
+    for (int later = 0; later < 2; later++) {
+        utter_status status = UTTER_ERROR_MEMORY;
+        for (size_t n = 1; status != UTTER_OK; n++) {
+            struct ut_sentences out;
+            utter_error err;
+            failing_allocator_reset(&failing, n, later);
+            status =
+                ut_phonemize_misaki(&failing_mem, &misaki, text, strlen(text), &out, NULL, &err);
+            assert_true(status == (failing.n_failed ? UTTER_ERROR_MEMORY : UTTER_OK));
+            n_injected += failing.n_failed;
+            ut_sentences_free(&out);
+            assert_int_equal(failing.n_blocks, 0);
+            assert_phonemes('a', text, expected);
+        }
+    }
+    assert_false(failing.wrong_size);
+    assert_true(n_injected > 20);
+    free(expected);
+}
+
+struct thread_task {
+    struct ut_misaki misaki;
+    const char *text;
+    char *expected;
+    int n_wrong;
+};
+
+static void *phonemize_often(void *user) {
+    struct thread_task *task = user;
+    for (int i = 0; i < 20; i++) {
+        struct ut_sentences out;
+        if (ut_phonemize_misaki(&mem, &task->misaki, task->text, strlen(task->text), &out, NULL,
+                                NULL) != UTTER_OK) {
+            task->n_wrong++;
+            continue;
+        }
+        task->n_wrong += out.n != 1 || strcmp(out.items[0].phonemes, task->expected) != 0;
+        ut_sentences_free(&out);
+    }
+    return NULL;
+}
+
+static void threads_take_turns(void **state) {
+    struct thread_task tasks[] = {
+        {.misaki.language = 'a', .text = "The quick [brown](2) fox, jumping"},
+        {.misaki.language = 'f', .text = "Une autre voix, encore"},
+        {.misaki.language = 'j', .text = "こんにちは、せかい。"},
+        {.misaki.language = 'z', .text = "ni˧˩˧ xɑʊ˧˩˧"},
+        {.misaki.language = 'b', .text = "A warm bath, now"},
+    };
+    pthread_t threads[UT_COUNT(tasks)];
+    for (size_t i = 0; i < UT_COUNT(tasks); i++) {
+        tasks[i].expected = phonemes_of(tasks[i].misaki.language, tasks[i].text);
+    }
+    for (size_t i = 0; i < UT_COUNT(tasks); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, phonemize_often, &tasks[i]), 0);
+    }
+    for (size_t i = 0; i < UT_COUNT(tasks); i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(tasks[i].n_wrong, 0);
+        free(tasks[i].expected);
+    }
+}
+
 #endif
 
 static int set_up(void **state) {
@@ -252,6 +606,20 @@ int main(void) {
         cmocka_unit_test(written_phonemes),
 #if UT_HAVE_ESPEAK
         cmocka_unit_test(recorded_texts),
+        cmocka_unit_test(training_lines),
+        cmocka_unit_test(white_space),
+        cmocka_unit_test(decomposed_text),
+        cmocka_unit_test(kana),
+        cmocka_unit_test(markup),
+        cmocka_unit_test(voices_do_not_mix),
+        cmocka_unit_test(lines_and_paragraphs),
+        cmocka_unit_test(chunks_are_the_whole),
+        cmocka_unit_test(cut_between_words),
+        cmocka_unit_test(nothing_to_say),
+        cmocka_unit_test(nothing_is_dropped),
+        cmocka_unit_test(long_texts),
+        cmocka_unit_test(failed_allocations),
+        cmocka_unit_test(threads_take_turns),
 #else
         cmocka_unit_test(says_what_is_missing),
 #endif

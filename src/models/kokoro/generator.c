@@ -11,7 +11,11 @@
 #include "base/checked.h"
 #include "models/kokoro/adain.h"
 
-enum { ADD_BLOCK_ROWS = 256, SPECTRUM_BLOCK_ROWS = 256 };
+enum {
+    ADD_BLOCK_ROWS = 256,
+    SPECTRUM_BLOCK_ROWS = 256,
+    SCRATCH_BYTES = 8 << 20 /* statistics, and the threads' copies of input rows */
+};
 
 #define SLOPE 0.1f
 #define SLOPE_LAST 0.01f
@@ -358,6 +362,26 @@ static utter_status show_post_in(struct ut_kokoro_session *s, const float *x, in
     s->model->compute.kernels->leaky_relu_f32(shown, x, SLOPE_LAST, n);
     ut_kokoro_observe(s, "gen_post_in", shown, n_ch, n_rows, n_ch);
     return UTTER_OK;
+}
+
+/* Every stage keeps its output; the largest has three buffers beside it. Made as one block now,
+ * where stage after stage would leave the smaller buffers of the one before behind. */
+utter_status ut_kokoro_reserve(struct ut_kokoro_session *s, utter_error *err) {
+    const struct ut_kokoro *model = s->model;
+    size_t n_rows = 2 * (size_t)s->n_frames, n_samples = n_rows * 300, largest = 0;
+    size_t n = n_samples + n_rows * (size_t)model->generator.stages[0].up.phases[0].n_in +
+               (n_samples / (size_t)model->config.hop + 1) * (size_t)(model->config.n_fft + 2);
+    for (int i = 0; i < model->config.n_upsamples; i++) {
+        const struct kokoro_upsample *up = &model->generator.stages[i].up;
+        n_rows *= (size_t)up->rate;
+        largest = UT_MAX(largest, (n_rows + 1) * (size_t)up->n_out);
+        n += (n_rows + 1) * (size_t)up->n_out;
+    }
+    size_t n_bytes = (n + 3 * largest) * sizeof(float) + SCRATCH_BYTES;
+    struct ut_arena_mark mark = ut_arena_mark(&s->arena);
+    void *block = ut_arena_alloc(&s->arena, n_bytes, 1);
+    ut_arena_rewind(&s->arena, mark);
+    return block ? UTTER_OK : ut_fail_memory(err, n_bytes);
 }
 
 utter_status ut_kokoro_generate(struct ut_kokoro_session *s, const float *x, const float *har,

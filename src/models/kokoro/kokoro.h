@@ -11,7 +11,7 @@
 
 enum {
     UT_KOKORO_MAX_IDS = 512, /* two zeros and 510 phonemes */
-    UT_KOKORO_MAX_FRAMES = 16384,
+    UT_KOKORO_MAX_FRAMES = 8192, /* 205 s; 1.3 GB of activations in the full model */
     UT_KOKORO_RATE_HZ = 24000,
 };
 

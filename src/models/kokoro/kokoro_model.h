@@ -181,6 +181,8 @@ UTTER_CHECKED utter_status ut_kokoro_predict_durations(struct ut_kokoro_session 
 UTTER_CHECKED utter_status ut_kokoro_encode_text(struct ut_kokoro_session *s, utter_error *err);
 /* Shared LSTM, F0 and N. */
 UTTER_CHECKED utter_status ut_kokoro_predict_prosody(struct ut_kokoro_session *s, utter_error *err);
+/* Makes room for all that follows, now that its length is known. */
+UTTER_CHECKED utter_status ut_kokoro_reserve(struct ut_kokoro_session *s, utter_error *err);
 /* AdaIN decoder: *x [2 * n_frames, channels of the last block]. */
 UTTER_CHECKED utter_status ut_kokoro_decode(struct ut_kokoro_session *s, float **x, utter_error *err);
 /* Harmonic source and its STFT: *har [120 * n_frames + 1, n_fft + 2]. */

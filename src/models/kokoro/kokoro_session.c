@@ -175,6 +175,7 @@ static utter_status run(struct ut_kokoro_session *s, struct ut_kokoro_result *re
     double encoded = now_s();
     status = status ? status : ut_kokoro_predict_prosody(s, err);
     double predicted = now_s();
+    status = status ? status : ut_kokoro_reserve(s, err);
     status = status ? status : ut_kokoro_decode(s, &x, err);
     status = status ? status : ut_kokoro_source(s, &har, err);
     status = status ? status : replace_har(s, har, err);

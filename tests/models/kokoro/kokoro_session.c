@@ -264,17 +264,17 @@ static double cycles_at(const struct curves *c, int sample, int h) {
     return cycles;
 }
 
-/* As long as the model can: 128 ids at a tenth of the speed. */
+/* Half a minute and more: many ids at a tenth of the speed. */
 static struct ut_kokoro_request longest_request(struct curves *c) {
-    static int32_t ids[128];
+    static int32_t ids[48];
     struct heard unused = {0};
     struct ut_kokoro_request request = request_of(&unused);
     free(unused.samples);
-    for (int i = 1; i < 127; i++) {
+    for (int i = 1; i < 47; i++) {
         ids[i] = request.ids[1 + i * i % (N_IDS - 2)];
     }
     request.ids = ids;
-    request.n_ids = 128;
+    request.n_ids = 48;
     request.speed = 0.1f;
     request.observer = see_curves;
     request.observer_user = c;
@@ -293,7 +293,7 @@ static void the_source_keeps_its_phase(void **state) {
     assert_int_equal(c.n_samples, 300 * c.n_values);
     assert_true(c.n_samples > 30 * 24000);
     int n_voiced = 0;
-    for (int i = 0; i < c.n_samples; i += i < c.n_samples - 100 ? 9973 : 1) {
+    for (int i = 0; i < c.n_samples; i += i < c.n_samples - 100 ? 4999 : 1) {
         double sum = b;
         bool voiced = c.f0[i / 300] > 10;
         for (int h = 0; voiced && h < 9; h++) {
@@ -302,7 +302,7 @@ static void the_source_keeps_its_phase(void **state) {
         n_voiced += voiced;
         assert_true(fabs((double)c.source[i] - tanh(sum)) < 2e-6);
     }
-    assert_true(n_voiced > 100);
+    assert_true(n_voiced > 50);
     free(c.f0);
     free(c.source);
 }

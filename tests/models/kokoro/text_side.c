@@ -310,12 +310,12 @@ static void too_many_frames_are_refused(void **state) {
         biases[i] = 1000;
     }
     set_logits(&run, biases, 50);
-    run.request.n_ids = 33;
+    run.request.n_ids = 17;
     run.request.speed = 0.1f;
-    expect_failure(&run, UTTER_ERROR_MODEL, "would take 16500 frames, more than 16384");
-    run.request.n_ids = 32;
+    expect_failure(&run, UTTER_ERROR_MODEL, "would take 8500 frames, more than 8192");
+    run.request.n_ids = 16;
     assert_int_equal(encode(&run, NULL), UTTER_OK);
-    assert_int_equal(run.session.n_frames, 16000);
+    assert_int_equal(run.session.n_frames, 8000);
     close_run(&run);
 }
 

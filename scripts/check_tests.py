@@ -55,9 +55,7 @@ TESTED_BY = {
     "text/lexicon_rules_words.c": "tests/text/lexicon_rules.c",
     "text/lexicon_tokens.c": "tests/text/lexicon.c",
     "text/lexicon_words.c": "tests/text/lexicon.c",
-    "weights/pickle.c": "tests/weights/torch.c",
     "weights/torch_tensor.c": "tests/weights/torch.c",
-    "weights/zip.c": "tests/weights/torch.c",
 }
 
 

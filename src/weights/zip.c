@@ -195,9 +195,20 @@ static bool local_agrees(const uint8_t *local, const uint8_t *extra, size_t n_ex
         return false;
     }
     if (entry->flags & FLAG_DESCRIPTOR && crc == 0 && n_stored == 0 && n_plain == 0) {
-        return true;
+        return true; /* they stand in the descriptor */
     }
     return crc == entry->crc && n_stored == entry->n_stored && n_plain == entry->n_plain;
+}
+
+/* Behind the data, where nothing else tells that it begins at the right place; sizes of 32 bits, or
+ * of 64 in large files. */
+static bool descriptor_agrees(const uint8_t *bytes, size_t n, const struct entry *entry) {
+    if (n < 16 || memcmp(bytes, "PK\7\10", 4) != 0 || u32_at(bytes + 4) != entry->crc) {
+        return false;
+    }
+    return (u32_at(bytes + 8) == entry->n_stored && u32_at(bytes + 12) == entry->n_plain) ||
+           (n >= 24 && u64_at(bytes + 8) == entry->n_stored &&
+            u64_at(bytes + 16) == entry->n_plain);
 }
 
 static utter_status read_local(const struct reader *r, const struct entry *entry,
@@ -218,6 +229,11 @@ static utter_status read_local(const struct reader *r, const struct entry *entry
     if (!local_agrees(local, local + LOCAL_BYTES + n_name, n_extra, entry)) {
         return fail_member(r, out, UTTER_ERROR_FORMAT,
                            "its local header does not agree with the directory");
+    }
+    size_t n_before = n_name + n_extra + (size_t)entry->n_stored;
+    if (entry->flags & FLAG_DESCRIPTOR &&
+        !descriptor_agrees(local + LOCAL_BYTES + n_before, n_left - n_before, entry)) {
+        return fail_member(r, out, UTTER_ERROR_FORMAT, "no descriptor behind its data");
     }
     out->header = (size_t)entry->offset;
     out->data = (size_t)entry->offset + LOCAL_BYTES + n_name + n_extra;

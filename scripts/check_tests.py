@@ -55,7 +55,6 @@ TESTED_BY = {
     "text/lexicon_rules_words.c": "tests/text/lexicon_rules.c",
     "text/lexicon_tokens.c": "tests/text/lexicon.c",
     "text/lexicon_words.c": "tests/text/lexicon.c",
-    "weights/torch_tensor.c": "tests/weights/torch.c",
 }
 
 

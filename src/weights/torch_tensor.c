@@ -71,6 +71,19 @@ static int compare_keys(uint32_t a, uint32_t b, const void *context) {
     return order ? order : (n_x > n_y) - (n_x < n_y);
 }
 
+static utter_status fail_twice(const struct walk *w, uint32_t number) {
+    size_t n;
+    const char *key = ut_pickle_text(w->pickle, number, &n);
+    char digits[24];
+    if (!key) {
+        n = (size_t)snprintf(digits, sizeof digits, "%lld",
+                             (long long)ut_pickle_object(w->pickle, number)->integer);
+        key = digits;
+    }
+    return ut_fail(w->r->err, UTTER_ERROR_FORMAT, "key \"%.*s\" stands twice at byte %zu",
+                   (int)UT_MIN(n, 100), key, file_offset(w, number));
+}
+
 /* Of two equal keys Python keeps the last; a file that has them was not written by it. */
 static utter_status check_keys(struct walk *w, struct ut_pickle_object *map) {
     size_t n = 0;
@@ -84,10 +97,7 @@ static utter_status check_keys(struct walk *w, struct ut_pickle_object *map) {
     ut_sort_u32(w->keys, n, compare_keys, w->pickle);
     for (size_t i = 1; i < n; i++) {
         if (compare_keys(w->keys[i - 1], w->keys[i], w->pickle) == 0) {
-            size_t n_key = 0;
-            const char *key = ut_pickle_text(w->pickle, w->keys[i], &n_key);
-            return ut_fail(w->r->err, UTTER_ERROR_FORMAT, "key \"%.*s\" stands twice at byte %zu",
-                           (int)UT_MIN(n_key, 100), key ? key : "", file_offset(w, w->keys[i]));
+            return fail_twice(w, w->keys[i]);
         }
     }
     map->marks |= MARK_CHECKED;

@@ -43,8 +43,8 @@ static struct ut_weights *open_data(const char *name, enum ut_format format) {
     return weights;
 }
 
-static const struct ut_tensor *find(const struct ut_weights *weights, const char *name, enum ut_dtype type,
-                                    const uint64_t dims[UT_MAX_DIMS]) {
+static const struct ut_tensor *find(const struct ut_weights *weights, const char *name,
+                                    enum ut_dtype type, const uint64_t dims[UT_MAX_DIMS]) {
     const struct ut_tensor *tensor = ut_weights_find(weights, name);
     if (!tensor) {
         fail_msg("no tensor \"%s\"", name);
@@ -65,13 +65,15 @@ static void test_kokoro(void **state) {
     assert_int_equal(ut_weights_count(weights), 549);
     assert_string_equal(ut_weights_at(weights, 0)->name, "bert/module.embeddings.position_ids");
     find(weights, "bert/module.embeddings.position_ids", UT_I64, (uint64_t[]){1, 128, 1, 1});
-    find(weights, "bert/module.embeddings.word_embeddings.weight", UT_F32, (uint64_t[]){178, 128, 1, 1});
+    find(weights, "bert/module.embeddings.word_embeddings.weight", UT_F32,
+         (uint64_t[]){178, 128, 1, 1});
     find(weights, "bert_encoder/module.bias", UT_F32, (uint64_t[]){32, 1, 1, 1});
     find(weights, "predictor/module.N_proj.bias", UT_F32, (uint64_t[]){1, 1, 1, 1});
     find(weights, "decoder/module.F0_conv.weight_g", UT_F32, (uint64_t[]){1, 1, 1, 1});
     find(weights, "text_encoder/module.lstm.bias_hh_l0_reverse", UT_F32, (uint64_t[]){64, 1, 1, 1});
     find(weights, "decoder/module.generator.conv_post.weight_v", UT_F32, (uint64_t[]){22, 8, 7, 1});
-    const struct ut_tensor *v = find(weights, "decoder/module.encode.conv1.weight_v", UT_F32, (uint64_t[]){48, 34, 3, 1});
+    const struct ut_tensor *v =
+        find(weights, "decoder/module.encode.conv1.weight_v", UT_F32, (uint64_t[]){48, 34, 3, 1});
     assert_float_equal(float_at(v, 0), 0.020391719415783882f, 0);
     assert_float_equal(float_at(v, 1), 0.1245698556303978f, 0);
     assert_float_equal(float_at(v, 48 * 34 * 3 - 1), -0.007299107499420643f, 0);
@@ -123,8 +125,10 @@ static void check_variants(const char *file, enum ut_format format) {
     struct ut_weights *weights = open_data(file, format);
     assert_int_equal(ut_weights_count(weights), sizeof variants / sizeof *variants);
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
-        const struct ut_tensor *tensor = find(weights, variants[i].name, variants[i].type, variants[i].dims);
-        const void *expected = variants[i].bytes ? (const void *)variants[i].bytes : variants[i].floats;
+        const struct ut_tensor *tensor =
+            find(weights, variants[i].name, variants[i].type, variants[i].dims);
+        const void *expected =
+            variants[i].bytes ? (const void *)variants[i].bytes : variants[i].floats;
         assert_memory_equal(tensor->data, expected, tensor->n_bytes);
     }
     /* Storages are shared, not copied; strided tensors are copies. */
@@ -141,9 +145,12 @@ static void test_variants(void **state) {
 }
 
 static void test_other_files(void **state) {
-    struct ut_weights *weights = open_data("torch/unsigned.pt", UT_FORMAT_TORCH_ZIP); /* untyped storages */
-    assert_memory_equal(find(weights, "u16", UT_U16, (uint64_t[]){1, 1, 1, 1})->data, "\xFF\xFF", 2);
-    assert_memory_equal(find(weights, "u32", UT_U32, (uint64_t[]){1, 1, 1, 1})->data, "\xFF\xFF\xFF\xFF", 4);
+    struct ut_weights *weights =
+        open_data("torch/unsigned.pt", UT_FORMAT_TORCH_ZIP); /* untyped storages */
+    assert_memory_equal(find(weights, "u16", UT_U16, (uint64_t[]){1, 1, 1, 1})->data, "\xFF\xFF",
+                        2);
+    assert_memory_equal(find(weights, "u32", UT_U32, (uint64_t[]){1, 1, 1, 1})->data,
+                        "\xFF\xFF\xFF\xFF", 4);
     ut_weights_close(weights);
     weights = open_data("torch/bare_old.pt", UT_FORMAT_TORCH_OLD); /* columns 1 and 2 of three */
     const struct ut_tensor *bare = find(weights, "", UT_I64, (uint64_t[]){2, 2, 1, 1});
@@ -152,7 +159,8 @@ static void test_other_files(void **state) {
     weights = open_data("torch/protocol4.pt", UT_FORMAT_TORCH_ZIP);
     assert_float_equal(float_at(find(weights, "w", UT_F32, (uint64_t[]){1, 1, 1, 1}), 0), 1, 0);
     ut_weights_close(weights);
-    weights = open_data("torch/extras.pt", UT_FORMAT_TORCH_ZIP); /* argparse, numpy, torch.Size, torch.device */
+    weights = open_data("torch/extras.pt",
+                        UT_FORMAT_TORCH_ZIP); /* argparse, numpy, torch.Size, torch.device */
     assert_int_equal(ut_weights_count(weights), 1);
     find(weights, "net/w", UT_F32, (uint64_t[]){1, 1, 1, 1});
     ut_weights_close(weights);
@@ -162,13 +170,15 @@ static void test_refused_files(void **state) {
     static const struct {
         const char *name, *message;
     } cases[] = {
-        {"torch/module.pt", "module.pt: torch: pickle: calls torch.nn.modules.linear.Linear at byte "},
+        {"torch/module.pt",
+         "module.pt: torch: pickle: calls torch.nn.modules.linear.Linear at byte "},
         {"torch/script.pt", "script.pt: torch: a TorchScript archive, which is a program"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct ut_weights *weights;
         utter_error err;
-        assert_int_equal(ut_weights_open(&mem, data_path(cases[i].name), &weights, &err), UTTER_ERROR_UNSUPPORTED);
+        assert_int_equal(ut_weights_open(&mem, data_path(cases[i].name), &weights, &err),
+                         UTTER_ERROR_UNSUPPORTED);
         if (!strstr(err.message, cases[i].message)) {
             fail_msg("%s", err.message);
         }
@@ -179,11 +189,15 @@ static void test_refused_files(void **state) {
 static void test_damaged_pickle(void **state) {
     struct byte_buffer file = {0};
     byte_buffer_read_file(&file, data_path("kokoro/voices/af_synth.pt"));
-    const uint8_t *pickle = memmem(file.data, file.n, "\x80\x02" "ctorch", 8);
+    const uint8_t *pickle = memmem(file.data, file.n,
+                                   "\x80\x02"
+                                   "ctorch",
+                                   8);
     assert_non_null(pickle);
     for (size_t i = 0; i < 160; i++) {
         file.data[(size_t)(pickle - file.data) + i] ^= 1;
-        assert_int_equal(try_parse(&mem, &file, "data.pkl\" at byte 64: checksum "), UTTER_ERROR_FORMAT);
+        assert_int_equal(try_parse(&mem, &file, "data.pkl\" at byte 64: checksum "),
+                         UTTER_ERROR_FORMAT);
         file.data[(size_t)(pickle - file.data) + i] ^= 1;
     }
     assert_int_equal(try_parse(&mem, &file, NULL), UTTER_OK);
@@ -214,8 +228,10 @@ static struct byte_buffer build(const struct zip_member *members, size_t n) {
     return zip.file;
 }
 
-#define PICKLE(root) {.name = root "/data.pkl"}
-#define DATA(root) {.name = root "/data/0", .data = "12345678", .n = 8}
+#define PICKLE(root)                                                                               \
+    { .name = root "/data.pkl" }
+#define DATA(root)                                                                                 \
+    { .name = root "/data/0", .data = "12345678", .n = 8 }
 
 static void test_members(void **state) {
     static const struct {
@@ -226,13 +242,21 @@ static void test_members(void **state) {
         {{DATA("m"), PICKLE("m")}, NULL},
         {{PICKLE(""), DATA("")}, NULL},
         {{PICKLE("a/b"), DATA("a/b")}, NULL},
-        {{PICKLE("m"), DATA("m"), {.name = "m/.data/serialization_id", .data = "1", .n = 1}, {.name = "x", .data = "", .n = 0}}, NULL},
+        {{PICKLE("m"),
+          DATA("m"),
+          {.name = "m/.data/serialization_id", .data = "1", .n = 1},
+          {.name = "x", .data = "", .n = 0}},
+         NULL},
         {{PICKLE("m"), DATA("m"), {.name = "m/byteorder", .data = "little", .n = 6}}, NULL},
-        {{PICKLE("m"), DATA("m"), {.name = "m/byteorder", .data = "big", .n = 3}}, "big-endian data"},
-        {{PICKLE("m"), DATA("m"), {.name = "m/byteorder", .data = "middle", .n = 6}}, "an unknown byte order at byte "},
-        {{PICKLE("m"), DATA("m"), {.name = "m/byteorder", .data = "", .n = 0}}, "an unknown byte order at byte "},
+        {{PICKLE("m"), DATA("m"), {.name = "m/byteorder", .data = "big", .n = 3}},
+         "big-endian data"},
+        {{PICKLE("m"), DATA("m"), {.name = "m/byteorder", .data = "middle", .n = 6}},
+         "an unknown byte order at byte "},
+        {{PICKLE("m"), DATA("m"), {.name = "m/byteorder", .data = "", .n = 0}},
+         "an unknown byte order at byte "},
         {{PICKLE("m"), DATA("m"), {.name = "n/byteorder", .data = "big", .n = 3}}, NULL},
-        {{PICKLE("m"), DATA("m"), {.name = "m/constants.pkl", .data = "", .n = 0}}, "a TorchScript archive"},
+        {{PICKLE("m"), DATA("m"), {.name = "m/constants.pkl", .data = "", .n = 0}},
+         "a TorchScript archive"},
         {{DATA("m")}, "a zip file without data.pkl: not written by torch.save"},
         {{{.name = "data.pkl", .data = "", .n = 0}, DATA("m")}, "a zip file without data.pkl"},
         {{PICKLE("m"), DATA("m"), PICKLE("n")}, "two pickles, \"m/data.pkl\" and \"n/data.pkl\""},
@@ -241,13 +265,15 @@ static void test_members(void **state) {
          "storage \"m/data/0\" of 2 elements of f32 has only 7 bytes"},
         {{PICKLE("m"), {.name = "m/data/0", .data = "123456789", .n = 9}}, NULL},
         {{{.name = "m/data.pkl", .data = "\x80\2}.", .n = 4}}, NULL},
-        {{{.name = "m/data.pkl", .data = "\x80\2}.x", .n = 5}}, "1 bytes behind the pickle, at byte "},
+        {{{.name = "m/data.pkl", .data = "\x80\2}.x", .n = 5}},
+         "1 bytes behind the pickle, at byte "},
         {{{.name = "m/data.pkl", .data = "", .n = 0}}, "no pickle of protocol 2 to 4 at byte "},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct byte_buffer file = build(cases[i].members, 5);
         struct parsed p = parse_copy(&mem, file.data, file.n);
-        if (p.status ? !cases[i].message || !strstr(p.err.message, cases[i].message) : cases[i].message != NULL) {
+        if (p.status ? !cases[i].message || !strstr(p.err.message, cases[i].message)
+                     : cases[i].message != NULL) {
             fail_msg("case %zu: %s", i, p.status ? p.err.message : "accepted");
         }
         drop_parsed(&p);
@@ -277,7 +303,8 @@ static void test_compressed_member(void **state) {
     assert_non_null(entry);
     put_number(&file, (size_t)(entry - file.data) + 10, 8, 2);
     put_number(&file, 8, 8, 2);
-    assert_int_equal(try_parse(&mem, &file, "member \"m/data.pkl\" is compressed"), UTTER_ERROR_UNSUPPORTED);
+    assert_int_equal(try_parse(&mem, &file, "member \"m/data.pkl\" is compressed"),
+                     UTTER_ERROR_UNSUPPORTED);
     byte_buffer_free(&file);
 }
 
@@ -298,33 +325,46 @@ static void test_storages(void **state) {
         {WITH_ID("'module' @torch.FloatStorage '0' 'cpu' 2"), NO_ID},
         {WITH_ID("1 @torch.FloatStorage '0' 'cpu' 2"), NO_ID},
         {WITH_ID("'storage' 'FloatStorage' '0' 'cpu' 2"), "storage: its type is no name, at byte "},
-        {WITH_ID("'storage' @numpy.FloatStorage '0' 'cpu' 2"), "storage of type numpy.FloatStorage cannot be read"},
+        {WITH_ID("'storage' @numpy.FloatStorage '0' 'cpu' 2"),
+         "storage of type numpy.FloatStorage cannot be read"},
         {WITH_ID("'storage' @torch.FloatStorage '' 'cpu' 2"), NO_KEY},
         {WITH_ID("'storage' @torch.FloatStorage '-1' 'cpu' 2"), NO_KEY},
         {WITH_ID("'storage' @torch.FloatStorage '../0' 'cpu' 2"), NO_KEY},
         {WITH_ID("'storage' @torch.FloatStorage '012345678901234567890' 'cpu' 2"), NO_KEY},
-        {WITH_ID("'storage' @torch.FloatStorage '01234567890123456789' 'cpu' 2"), "no member \"m/data/01234567890123456789\""},
+        {WITH_ID("'storage' @torch.FloatStorage '01234567890123456789' 'cpu' 2"),
+         "no member \"m/data/01234567890123456789\""},
         {WITH_ID("'storage' @torch.FloatStorage 0 'cpu' 2"), NO_KEY},
-        {WITH_ID("'storage' @torch.FloatStorage '1' 'cpu' 2"), "no member \"m/data/1\" with the data"},
+        {WITH_ID("'storage' @torch.FloatStorage '1' 'cpu' 2"),
+         "no member \"m/data/1\" with the data"},
         {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' -1"), NO_COUNT},
         {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' N"), NO_COUNT},
         {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' '2'"), NO_COUNT},
-        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 3"), "of 3 elements of f32 has only 8 bytes"},
-        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 9223372036854775807"), "has only 8 bytes"},
-        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 4611686018427387904"), "has only 8 bytes"},
-        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 0"), "offset, size and strides go beyond the storage"},
+        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 3"),
+         "of 3 elements of f32 has only 8 bytes"},
+        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 9223372036854775807"),
+         "has only 8 bytes"},
+        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 4611686018427387904"),
+         "has only 8 bytes"},
+        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 0"),
+         "offset, size and strides go beyond the storage"},
         {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 2 ( '7' 1 1 t"), NULL},
-        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 2 ( '7' 1 2 t"), "storage: a view that is not within it, at byte "},
-        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 2 ( '7' 3 0 t"), "a view that is not within it"},
-        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 2 ( '7' 1 t"), "a view that is not within it"},
-        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 2 ( '7' -1 1 t"), "a view that is not within it"},
-        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 2 ( '7' 1 N t"), "a view that is not within it"},
+        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 2 ( '7' 1 2 t"),
+         "storage: a view that is not within it, at byte "},
+        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 2 ( '7' 3 0 t"),
+         "a view that is not within it"},
+        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 2 ( '7' 1 t"),
+         "a view that is not within it"},
+        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 2 ( '7' -1 1 t"),
+         "a view that is not within it"},
+        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 2 ( '7' 1 N t"),
+         "a view that is not within it"},
         {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu' 2 1"), "a view that is not within it"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct byte_buffer file = torch_zip(cases[i].words, 8);
         struct parsed p = parse_copy(&mem, file.data, file.n);
-        if (p.status ? !cases[i].message || !strstr(p.err.message, cases[i].message) : cases[i].message != NULL) {
+        if (p.status ? !cases[i].message || !strstr(p.err.message, cases[i].message)
+                     : cases[i].message != NULL) {
             fail_msg("%s: %s", cases[i].words, p.status ? p.err.message : "accepted");
         }
         drop_parsed(&p);
@@ -343,7 +383,8 @@ static void test_old(void **state) {
     } cases[] = {
         {PAIR, "] '0' a", 2, 8, NULL},
         {"( " PAIR PAIR "t", "] '0' a", 2, 8, NULL},
-        {TENSOR("( 'storage' @torch.FloatStorage '0' 'cpu' 2 ( '7' 1 1 t t Q ", "0", "1", "1"), "] '0' a", 2, 8, NULL},
+        {TENSOR("( 'storage' @torch.FloatStorage '0' 'cpu' 2 ( '7' 1 1 t t Q ", "0", "1", "1"),
+         "] '0' a", 2, 8, NULL},
         {PAIR, "( '0' t", 2, 8, "no list of storages at byte "},
         {PAIR, "]", 2, 0, "8 bytes behind the last storage, at byte "},
         {PAIR, "] 0 a", 2, 8, "a storage key that is no number at byte "},
@@ -356,18 +397,25 @@ static void test_old(void **state) {
         {PAIR, "] '0' a", UINT64_MAX, 8, "elements at byte "},
         {PAIR, "] '0' a", 2, 7, "storage 0 is cut off at byte "},
         {PAIR, "] '0' a", 2, 9, "1 bytes behind the last storage, at byte "},
-        {TENSOR(FLOATS("0", "4611686018427387904"), "0", "2", "1"), "] '0' a", 4611686018427387904, 8, "storage 0 is cut off at byte "},
-        {"( " PAIR TENSOR(FLOATS("0", "3"), "0", "2", "1") "t", "] '0' a", 2, 8, "storage 0 is described in two different ways"},
-        {"( " PAIR TENSOR(STORAGE("Int", "0", "2"), "0", "2", "1") "t", "] '0' a", 2, 8, "described in two different ways"},
-        {"( " PAIR TENSOR(FLOATS("1", "0"), "0", "0", "1") "t", "] '0' a", 2, 8, "storage 1 is not in the list of storages"},
-        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu'"), "] '0' a", 2, 8, "storage: a persistent id that is none"},
+        {TENSOR(FLOATS("0", "4611686018427387904"), "0", "2", "1"), "] '0' a", 4611686018427387904,
+         8, "storage 0 is cut off at byte "},
+        {"( " PAIR TENSOR(FLOATS("0", "3"), "0", "2", "1") "t", "] '0' a", 2, 8,
+         "storage 0 is described in two different ways"},
+        {"( " PAIR TENSOR(STORAGE("Int", "0", "2"), "0", "2", "1") "t", "] '0' a", 2, 8,
+         "described in two different ways"},
+        {"( " PAIR TENSOR(FLOATS("1", "0"), "0", "0", "1") "t", "] '0' a", 2, 8,
+         "storage 1 is not in the list of storages"},
+        {WITH_ID("'storage' @torch.FloatStorage '0' 'cpu'"), "] '0' a", 2, 8,
+         "storage: a persistent id that is none"},
         {"@os.system ) R", "]", 0, 0, "calls os.system at byte "},
         {PAIR, "@os.system ) R", 0, 0, "calls os.system at byte "},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct byte_buffer file = torch_old(cases[i].words, cases[i].keys, cases[i].n_elements, cases[i].n);
+        struct byte_buffer file =
+            torch_old(cases[i].words, cases[i].keys, cases[i].n_elements, cases[i].n);
         struct parsed p = parse_copy(&mem, file.data, file.n);
-        if (p.status ? !cases[i].message || !strstr(p.err.message, cases[i].message) : cases[i].message != NULL) {
+        if (p.status ? !cases[i].message || !strstr(p.err.message, cases[i].message)
+                     : cases[i].message != NULL) {
             fail_msg("case %zu: %s", i, p.status ? p.err.message : "accepted");
         }
         if (!p.status) {
@@ -380,9 +428,9 @@ static void test_old(void **state) {
 
 /* Two storages, listed in another order than the tensors use them, one as long as a count. */
 static void test_old_order(void **state) {
-    struct byte_buffer file =
-        torch_old("( " TENSOR(STORAGE("Byte", "30", "3"), "0", "3", "1") TENSOR(STORAGE("Byte", "4", "2"), "0", "2", "1") "t",
-                  "] ( '4' '30' e", 2, 2);
+    struct byte_buffer file = torch_old("( " TENSOR(STORAGE("Byte", "30", "3"), "0", "3", "1")
+                                            TENSOR(STORAGE("Byte", "4", "2"), "0", "2", "1") "t",
+                                        "] ( '4' '30' e", 2, 2);
     uint64_t n = 3;
     byte_buffer_append(&file, &n, sizeof n);
     byte_buffer_append(&file, "abc", 3);
@@ -400,13 +448,15 @@ static void test_old_preamble(void **state) {
     static const struct {
         const char *words, *message;
     } cases[] = {
-        {". proto 1000 . proto } 'little_endian' True s .", "old format: a version other than 1001 at byte 15"},
+        {". proto 1000 . proto } 'little_endian' True s .",
+         "old format: a version other than 1001 at byte 15"},
         {". proto N . proto } 'little_endian' True s .", "old format: a version other than 1001"},
         {". proto 1001 . proto } .", "old format: no byte order at byte 23"},
         {". proto 1001 . proto ] .", "old format: no byte order at byte 23"},
         {". proto 1001 . proto } 'little_endian' 1 s .", "old format: no byte order"},
         {". proto 1001 . proto } 'little_endian' False s .", "big-endian data"},
-        {". proto 1001 . proto } 'little_endian' False s 'little_endian' True s . proto } . proto ] .", NULL},
+        {". proto 1001 . proto } 'little_endian' False s 'little_endian' True s . proto } . proto ] .",
+         NULL},
         {". proto 1001 . proto } 'little_endian' True s . } .", "no pickle of protocol 2 to 4"},
         {". @os.system ) R .", "no pickle of protocol 2 to 4 at byte 15"},
     };
@@ -415,7 +465,8 @@ static void test_old_preamble(void **state) {
         pickle_write(&file, "proto $8A0A6CFC9C46F9206AA85019");
         pickle_write(&file, cases[i].words);
         struct parsed p = parse_copy(&mem, file.data, file.n);
-        if (p.status ? !cases[i].message || !strstr(p.err.message, cases[i].message) : cases[i].message != NULL) {
+        if (p.status ? !cases[i].message || !strstr(p.err.message, cases[i].message)
+                     : cases[i].message != NULL) {
             fail_msg("%s: %s", cases[i].words, p.status ? p.err.message : "accepted");
         }
         drop_parsed(&p);
@@ -428,7 +479,8 @@ static void test_tar(void **state) {
     memset(byte_buffer_insert(&file, 0, 1024), 0, 1024);
     memcpy(file.data, "sys_info", 8);
     memcpy(file.data + 257, "ustar  ", 8);
-    assert_int_equal(try_parse(&mem, &file, "torch: a tar file, as torch before 0.4 wrote"), UTTER_ERROR_UNSUPPORTED);
+    assert_int_equal(try_parse(&mem, &file, "torch: a tar file, as torch before 0.4 wrote"),
+                     UTTER_ERROR_UNSUPPORTED);
     byte_buffer_free(&file);
 }
 
@@ -454,11 +506,13 @@ static void test_every_byte(void **state) {
     for (size_t i = 0; i < 2; i++) {
         for (size_t at = 0; at < files[i].n; at++) {
             uint8_t saved = files[i].data[at];
-            const uint8_t values[] = {0, 1, 0x7F, 0x80, 0xFF, (uint8_t)(saved + 1), (uint8_t)(saved - 1)};
+            const uint8_t values[] = {
+                0, 1, 0x7F, 0x80, 0xFF, (uint8_t)(saved + 1), (uint8_t)(saved - 1)};
             for (size_t v = 0; v < sizeof values; v++) {
                 files[i].data[at] = values[v];
                 utter_status status = try_parse(&mem, &files[i], NULL);
-                assert_true(status == UTTER_OK || status == UTTER_ERROR_FORMAT || status == UTTER_ERROR_UNSUPPORTED);
+                assert_true(status == UTTER_OK || status == UTTER_ERROR_FORMAT ||
+                            status == UTTER_ERROR_UNSUPPORTED);
             }
             files[i].data[at] = saved;
         }
@@ -468,8 +522,8 @@ static void test_every_byte(void **state) {
 
 /* Every number of the old format at its limits: the pickle has no checksum there. */
 static void test_every_number(void **state) {
-    static const char *const numbers[] = {"0", "1", "-1", "9223372036854775807", "4611686018427387904",
-                                          "-9223372036854775807"};
+    static const char *const numbers[] = {
+        "0", "1", "-1", "9223372036854775807", "4611686018427387904", "-9223372036854775807"};
     static const char *const templates[] = {
         "@torch._utils._rebuild_tensor_v2 ( ( 'storage' @torch.FloatStorage '0' 'cpu' %s t Q 0 ( 2 t ( 1 t N N t R",
         "@torch._utils._rebuild_tensor_v2 ( ( 'storage' @torch.FloatStorage '0' 'cpu' 2 t Q %s ( 2 t ( 1 t N N t R",
@@ -482,8 +536,10 @@ static void test_every_number(void **state) {
         for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
             struct byte_buffer words = {0};
             const char *gap = strstr(templates[t], "%s");
-            byte_buffer_printf(&words, "%.*s%s%s%c", (int)(gap - templates[t]), templates[t], numbers[i], gap + 2, '\0');
-            struct byte_buffer old = torch_old((char *)words.data, "] '0' a", 2, 8), zip = torch_zip((char *)words.data, 8);
+            byte_buffer_printf(&words, "%.*s%s%s%c", (int)(gap - templates[t]), templates[t],
+                               numbers[i], gap + 2, '\0');
+            struct byte_buffer old = torch_old((char *)words.data, "] '0' a", 2, 8),
+                               zip = torch_zip((char *)words.data, 8);
             utter_status status = try_parse(&mem, &old, NULL);
             n_accepted += status == UTTER_OK;
             assert_true(status == UTTER_OK || status == UTTER_ERROR_FORMAT);

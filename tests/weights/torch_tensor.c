@@ -39,22 +39,33 @@ static void test_names(void **state) {
     static const struct {
         const char *words, *names;
     } cases[] = {
-        {SCALAR, "<>"}, {"}", ""}, {"]", ""}, {"N", ""}, {"5", ""}, {"'x'", ""}, {BYTES, ""},
-        {"} 'a' " SCALAR "s", "<a>"}, {"} '' " SCALAR "s", "<>"},
+        {SCALAR, "<>"},
+        {"}", ""},
+        {"]", ""},
+        {"N", ""},
+        {"5", ""},
+        {"'x'", ""},
+        {BYTES, ""},
+        {"} 'a' " SCALAR "s", "<a>"},
+        {"} '' " SCALAR "s", "<>"},
         {"} ( 'b' " SCALAR "'a' " SCALAR "u", "<b><a>"},
         {"} 'net' } 'a.b' " SCALAR "s s 'epoch' 3 s 'name' 'x' s", "<net/a.b>"},
-        {"} 'a' } 'b' } 'c' " SCALAR "s s s", "<a/b/c>"}, {"} '' } '' " SCALAR "s s", "</>"},
-        {"] ( " SCALAR "1 " SCALAR "e", "<0><2>"}, {"} 'l' ] ( N ( " SCALAR SCALAR "t e s", "<l/1/0><l/1/1>"},
+        {"} 'a' } 'b' } 'c' " SCALAR "s s s", "<a/b/c>"},
+        {"} '' } '' " SCALAR "s s", "</>"},
+        {"] ( " SCALAR "1 " SCALAR "e", "<0><2>"},
+        {"} 'l' ] ( N ( " SCALAR SCALAR "t e s", "<l/1/0><l/1/1>"},
         {"} 0 } 'exp_avg' " SCALAR "s s -7 " SCALAR "s", "<0/exp_avg><-7>"},
-        {"} N 5 s ( 1 2 t 6 s 'a' " SCALAR "s", "<a>"}, /* keys without a tensor below */
-        {"} 'a' " SCALAR "=0 s 'b' *0 s", "<a><b>"},    /* one tensor twice */
+        {"} N 5 s ( 1 2 t 6 s 'a' " SCALAR "s", "<a>"},          /* keys without a tensor below */
+        {"} 'a' " SCALAR "=0 s 'b' *0 s", "<a><b>"},             /* one tensor twice */
         {"} 'a' } 'w' " SCALAR "s =0 s 'b' *0 s", "<a/w><b/w>"}, /* one map twice */
-        {"} =0 'self' *0 s 'w' " SCALAR "s", "<w>"}, {"] =0 *0 a " SCALAR "a", "<1>"},
+        {"} =0 'self' *0 s 'w' " SCALAR "s", "<w>"},
+        {"] =0 *0 a " SCALAR "a", "<1>"},
         {"} 'p' @torch._utils._rebuild_parameter " SCALAR "True } T3 R s", "<p>"},
         {"@collections.OrderedDict ] 'a' " SCALAR "T2 a T1 R", "<a>"},
         {"@collections.defaultdict @builtins.dict T1 R 'a' " SCALAR "s", "<a>"},
         {"} 'args' @argparse.Namespace ) $81 } 'lr' 1 s b s 'w' " SCALAR "s", "<w>"},
-        {"} 'o' @omegaconf.X ) $81 =0 } '_parent' *0 s b s 'w' " SCALAR "s", "<w>"}, /* nodes know their parents */
+        {"} 'o' @omegaconf.X ) $81 =0 } '_parent' *0 s b s 'w' " SCALAR "s",
+         "<w>"}, /* nodes know their parents */
         {"} 's' $8F ( 1 2 $90 s 'w' " SCALAR "s", "<w>"},
         {"} 'w' " SCALAR "} 'note' " SCALAR "s b s", "<w>"}, /* the state of a tensor */
     };
@@ -80,7 +91,8 @@ static void test_refused_names(void **state) {
         const char *words, *message;
     } cases[] = {
         {"} 'a' " SCALAR "s 'a' " SCALAR "s", "key \"a\" stands twice at byte "},
-        {"} 'a' 1 s 'b' 2 s 'a' 3 s", "key \"a\" stands twice at byte "}, {"} 5 1 s 5 2 s", "key \"5\" stands twice"},
+        {"} 'a' 1 s 'b' 2 s 'a' 3 s", "key \"a\" stands twice at byte "},
+        {"} 5 1 s 5 2 s", "key \"5\" stands twice"},
         {"} ( 'w' " SCALAR "'x' } 'a' 1 s 'a' } s u", "key \"a\" stands twice"},
         {"} 'a/b' " SCALAR "s 'a' } 'b' " SCALAR "s s", "tensor \"a/b\" stands twice in the file"},
         {"} '0' " SCALAR "s 0 " SCALAR "s", "tensor \"0\" stands twice in the file"},
@@ -89,7 +101,8 @@ static void test_refused_names(void **state) {
         {"} True " SCALAR "s", "a tensor below a key that is neither text nor number"},
         {"$8F " SCALAR "T1 $30 ( " SCALAR "$90", "a tensor in a set, at byte "},
         {"} 's' $8F ( " SCALAR "T1 $90 s", "a tensor in a set"},
-        {"} 'x' @argparse.Namespace ) $81 } 'w' " SCALAR "s b s", "a tensor inside argparse.Namespace at byte "},
+        {"} 'x' @argparse.Namespace ) $81 } 'w' " SCALAR "s b s",
+         "a tensor inside argparse.Namespace at byte "},
         {"} 'x' @omegaconf.X " SCALAR "T1 R s", "a tensor inside omegaconf.X at byte "},
         {"} 'x' @omegaconf.X ) R 'w' ] " SCALAR "a s s", "a tensor inside omegaconf.X"},
         {"} 'x' @builtins.set ] " SCALAR "a T1 R s", "a tensor inside builtins.set"},
@@ -143,7 +156,8 @@ static void test_long_names(void **state) {
         struct parsed p = parse((const char *)words.data);
         assert_int_equal(p.status, n == 1022 ? UTTER_OK : UTTER_ERROR_FORMAT);
         if (p.status) {
-            assert_non_null(strstr(p.err.message, "\"x\": below it is a name that makes more than 1024 bytes"));
+            assert_non_null(
+                strstr(p.err.message, "\"x\": below it is a name that makes more than 1024 bytes"));
         } else {
             assert_int_equal(strlen(ut_weights_at(p.weights, 0)->name), 1024);
         }
@@ -202,21 +216,26 @@ static void test_types(void **state) {
         int dtype;
         size_t n_bytes;
     } cases[] = {
-        {"Float", UT_F32, 4}, {"Half", UT_F16, 2}, {"BFloat16", UT_BF16, 2}, {"Double", UT_F64, 8}, {"Long", UT_I64, 8},
-        {"Int", UT_I32, 4}, {"Short", UT_I16, 2}, {"Char", UT_I8, 1}, {"Byte", UT_U8, 1}, {"Bool", UT_BOOL, 1},
-        {"ComplexFloat", -1, 8}, {"QInt8", -1, 1}, {"", -1, 1},
+        {"Float", UT_F32, 4}, {"Half", UT_F16, 2},  {"BFloat16", UT_BF16, 2}, {"Double", UT_F64, 8},
+        {"Long", UT_I64, 8},  {"Int", UT_I32, 4},   {"Short", UT_I16, 2},     {"Char", UT_I8, 1},
+        {"Byte", UT_U8, 1},   {"Bool", UT_BOOL, 1}, {"ComplexFloat", -1, 8},  {"QInt8", -1, 1},
+        {"", -1, 1},
     };
     static const struct {
         const char *type;
         int dtype;
         size_t n_bytes;
-    } untyped[] = {{"float32", UT_F32, 4}, {"float16", UT_F16, 2}, {"bfloat16", UT_BF16, 2}, {"float64", UT_F64, 8},
-                   {"uint16", UT_U16, 2}, {"uint32", UT_U32, 4}, {"uint64", UT_U64, 8}, {"int64", UT_I64, 8},
-                   {"int32", UT_I32, 4}, {"int16", UT_I16, 2}, {"int8", UT_I8, 1}, {"uint8", UT_U8, 1}, {"bool", UT_BOOL, 1},
-                   {"float8_e4m3fn", -1, 1}, {"complex64", -1, 8}, {"FloatStorage", -1, 4}};
+    } untyped[] = {{"float32", UT_F32, 4}, {"float16", UT_F16, 2},   {"bfloat16", UT_BF16, 2},
+                   {"float64", UT_F64, 8}, {"uint16", UT_U16, 2},    {"uint32", UT_U32, 4},
+                   {"uint64", UT_U64, 8},  {"int64", UT_I64, 8},     {"int32", UT_I32, 4},
+                   {"int16", UT_I16, 2},   {"int8", UT_I8, 1},       {"uint8", UT_U8, 1},
+                   {"bool", UT_BOOL, 1},   {"float8_e4m3fn", -1, 1}, {"complex64", -1, 8},
+                   {"FloatStorage", -1, 4}};
     char words[400];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        snprintf(words, sizeof words, TENSOR("( 'storage' @torch.%sStorage '0' 'cpu' 1 t Q ", "0", "1 ", "1 "), cases[i].type);
+        snprintf(words, sizeof words,
+                 TENSOR("( 'storage' @torch.%sStorage '0' 'cpu' 1 t Q ", "0", "1 ", "1 "),
+                 cases[i].type);
         struct parsed p = parse(words);
         assert_int_equal(p.status, cases[i].dtype < 0 ? UTTER_ERROR_UNSUPPORTED : UTTER_OK);
         if (p.weights) {
@@ -228,9 +247,11 @@ static void test_types(void **state) {
         drop_parsed(&p);
     }
     for (size_t i = 0; i < sizeof untyped / sizeof *untyped; i++) {
-        snprintf(words, sizeof words,
-                 "@torch._utils._rebuild_tensor_v3 ( ( 'storage' @torch.storage.UntypedStorage '0' 'cpu' 12 t Q "
-                 "0 ( 1 t ( 1 t False } @torch.%s t R", untyped[i].type);
+        snprintf(
+            words, sizeof words,
+            "@torch._utils._rebuild_tensor_v3 ( ( 'storage' @torch.storage.UntypedStorage '0' 'cpu' 12 t Q "
+            "0 ( 1 t ( 1 t False } @torch.%s t R",
+            untyped[i].type);
         struct parsed p = parse(words);
         assert_int_equal(p.status, untyped[i].dtype < 0 ? UTTER_ERROR_UNSUPPORTED : UTTER_OK);
         if (p.weights) {
@@ -266,12 +287,28 @@ static void test_layouts(void **state) {
         {TENSOR(BYTES, "1", "2 2", "4 2"), {2, 2, 1, 1}, 2, "\2\4\6\10", false},
         {TENSOR(BYTES, "5", "3", "0"), {3, 1, 1, 1}, 1, "\6\6\6", false},
         {TENSOR(BYTES, "0", "3 2", "0 1"), {3, 2, 1, 1}, 2, "\1\2\1\2\1\2", false},
-        {TENSOR(BYTES, "0", "1 2", "999999 1"), {1, 2, 1, 1}, 2, "\1\2", true}, /* a stride that is never used */
-        {TENSOR(BYTES, "0", "2 1 3 2", "1 7 4 2"), {2, 1, 3, 2}, 4, "\1\3\5\7\11\13\2\4\6\10\12\14", false},
+        {TENSOR(BYTES, "0", "1 2", "999999 1"),
+         {1, 2, 1, 1},
+         2,
+         "\1\2",
+         true}, /* a stride that is never used */
+        {TENSOR(BYTES, "0", "2 1 3 2", "1 7 4 2"),
+         {2, 1, 3, 2},
+         4,
+         "\1\3\5\7\11\13\2\4\6\10\12\14",
+         false},
         {TENSOR(BYTES, "0", "0 3", "3 1"), {0, 3, 1, 1}, 2, "", true},
         {TENSOR(BYTES, "99", "3 0", "1 1"), {3, 0, 1, 1}, 2, "", true}, /* an empty slice */
-        {TENSOR(STORAGE("Short", "0", "6"), "1", "2 2", "1 2"), {2, 2, 1, 1}, 2, "\3\4\7\10\5\6\11\12", false},
-        {V3(UNTYPED("12"), "2", "4", "1", "uint16"), {4, 1, 1, 1}, 1, "\5\6\7\10\11\12\13\14", true},
+        {TENSOR(STORAGE("Short", "0", "6"), "1", "2 2", "1 2"),
+         {2, 2, 1, 1},
+         2,
+         "\3\4\7\10\5\6\11\12",
+         false},
+        {V3(UNTYPED("12"), "2", "4", "1", "uint16"),
+         {4, 1, 1, 1},
+         1,
+         "\5\6\7\10\11\12\13\14",
+         true},
         {V3(UNTYPED("11"), "1", "2", "2", "uint16"), {2, 1, 1, 1}, 1, "\3\4\7\10", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -285,7 +322,8 @@ static void test_layouts(void **state) {
         assert_int_equal(tensor->n_bytes, strlen(cases[i].bytes));
         assert_memory_equal(tensor->data, cases[i].bytes, tensor->n_bytes);
         const uint8_t *data = tensor->data;
-        assert_int_equal(data >= p.copy && data < p.copy + ut_weights_file_bytes(p.weights), cases[i].is_view);
+        assert_int_equal(data >= p.copy && data < p.copy + ut_weights_file_bytes(p.weights),
+                         cases[i].is_view);
         use_weights(p.weights);
         drop_parsed(&p);
     }
@@ -303,21 +341,42 @@ static void test_refused_layouts(void **state) {
     static const struct {
         const char *words, *message;
     } cases[] = {
-        {TENSOR(BYTES, "12", "", ""), BEYOND}, {TENSOR(BYTES, "12", "1", "1"), BEYOND}, {TENSOR(BYTES, MAX, "1", "1"), BEYOND},
-        {TENSOR(BYTES, "1", "12", "1"), BEYOND}, {TENSOR(BYTES, "0", "13", "1"), BEYOND}, {TENSOR(BYTES, "0", "2", "12"), BEYOND},
-        {TENSOR(BYTES, "0", "4 4", "3 1"), BEYOND}, {TENSOR(BYTES, "0", "2", MAX), BEYOND}, {TENSOR(BYTES, "0", "3", MAX), BEYOND},
-        {TENSOR(BYTES, "1", "3", MAX), BEYOND}, {TENSOR(BYTES, "0", "5", HALF), BEYOND}, {TENSOR(BYTES, "0", "2 2", MAX " " MAX), BEYOND},
-        {TENSOR(BYTES, "0", "2 3 2", MAX " " MAX " 1"), BEYOND}, {TENSOR(BYTES, HALF, "3", HALF), BEYOND},
-        {TENSOR(STORAGE("Int", "0", "3"), "0", "4", "1"), BEYOND}, {TENSOR(STORAGE("Int", "0", "2"), "0", "3", "1"), BEYOND},
-        {V3(UNTYPED("11"), "0", "6", "1", "int16"), BEYOND}, {V3(UNTYPED("1"), "0", "1", "1", "int16"), BEYOND},
-        {TENSOR(BYTES, "0", MAX, "1"), BEYOND}, {TENSOR(BYTES, "0", HALF " 2", "0 0"), NO_SHAPE},
-        {TENSOR(BYTES, "0", HALF " 4", "0 0"), NO_SHAPE}, {TENSOR(BYTES, "0", MAX " 0", "0 0"), NULL},
-        {TENSOR(BYTES, "0", MAX " " MAX " 0", "0 0 0"), NO_SHAPE}, {TENSOR(STORAGE("Long", "0", "1"), "0", MAX, "0"), NO_SHAPE},
+        {TENSOR(BYTES, "12", "", ""), BEYOND},
+        {TENSOR(BYTES, "12", "1", "1"), BEYOND},
+        {TENSOR(BYTES, MAX, "1", "1"), BEYOND},
+        {TENSOR(BYTES, "1", "12", "1"), BEYOND},
+        {TENSOR(BYTES, "0", "13", "1"), BEYOND},
+        {TENSOR(BYTES, "0", "2", "12"), BEYOND},
+        {TENSOR(BYTES, "0", "4 4", "3 1"), BEYOND},
+        {TENSOR(BYTES, "0", "2", MAX), BEYOND},
+        {TENSOR(BYTES, "0", "3", MAX), BEYOND},
+        {TENSOR(BYTES, "1", "3", MAX), BEYOND},
+        {TENSOR(BYTES, "0", "5", HALF), BEYOND},
+        {TENSOR(BYTES, "0", "2 2", MAX " " MAX), BEYOND},
+        {TENSOR(BYTES, "0", "2 3 2", MAX " " MAX " 1"), BEYOND},
+        {TENSOR(BYTES, HALF, "3", HALF), BEYOND},
+        {TENSOR(STORAGE("Int", "0", "3"), "0", "4", "1"), BEYOND},
+        {TENSOR(STORAGE("Int", "0", "2"), "0", "3", "1"), BEYOND},
+        {V3(UNTYPED("11"), "0", "6", "1", "int16"), BEYOND},
+        {V3(UNTYPED("1"), "0", "1", "1", "int16"), BEYOND},
+        {TENSOR(BYTES, "0", MAX, "1"), BEYOND},
+        {TENSOR(BYTES, "0", HALF " 2", "0 0"), NO_SHAPE},
+        {TENSOR(BYTES, "0", HALF " 4", "0 0"), NO_SHAPE},
+        {TENSOR(BYTES, "0", MAX " 0", "0 0"), NULL},
+        {TENSOR(BYTES, "0", MAX " " MAX " 0", "0 0 0"), NO_SHAPE},
+        {TENSOR(STORAGE("Long", "0", "1"), "0", MAX, "0"), NO_SHAPE},
         {TENSOR(BYTES, "0", "1000000000", "0"), "the file describes more than its size allows"},
-        {TENSOR(BYTES, "-1", "1", "1"), NO_SIZES}, {TENSOR(BYTES, "0", "-1", "1"), NO_SIZES}, {TENSOR(BYTES, "5", "2", "-1"), NO_SIZES},
-        {TENSOR(BYTES, "0", "2 2", "1"), NO_SIZES}, {TENSOR(BYTES, "0", "2", "1 1"), NO_SIZES}, {TENSOR(BYTES, "0", "", "1"), NO_SIZES},
-        {TENSOR(BYTES, "N", "1", "1"), NO_SIZES}, {TENSOR(BYTES, "True", "1", "1"), NO_SIZES}, {TENSOR(BYTES, "0", "'1'", "1"), NO_SIZES},
-        {TENSOR(BYTES, "0", "1", "N"), NO_SIZES}, {TENSOR(BYTES, "$8A0900000000000000FF00", "1", "1"), NO_SIZES},
+        {TENSOR(BYTES, "-1", "1", "1"), NO_SIZES},
+        {TENSOR(BYTES, "0", "-1", "1"), NO_SIZES},
+        {TENSOR(BYTES, "5", "2", "-1"), NO_SIZES},
+        {TENSOR(BYTES, "0", "2 2", "1"), NO_SIZES},
+        {TENSOR(BYTES, "0", "2", "1 1"), NO_SIZES},
+        {TENSOR(BYTES, "0", "", "1"), NO_SIZES},
+        {TENSOR(BYTES, "N", "1", "1"), NO_SIZES},
+        {TENSOR(BYTES, "True", "1", "1"), NO_SIZES},
+        {TENSOR(BYTES, "0", "'1'", "1"), NO_SIZES},
+        {TENSOR(BYTES, "0", "1", "N"), NO_SIZES},
+        {TENSOR(BYTES, "$8A0900000000000000FF00", "1", "1"), NO_SIZES},
         {"@torch._utils._rebuild_tensor ( " BYTES "0 ] 1 a ( 1 t t R", NO_SIZES},
         {"@torch._utils._rebuild_tensor ( " BYTES "0 1 1 t R", NO_SIZES},
         {TENSOR(BYTES, "0", "1 1 1 1 1", "1 1 1 1 1"), "tensor \"\": more than 4 dimensions"},
@@ -329,14 +388,17 @@ static void test_refused_layouts(void **state) {
         {"@torch._utils._rebuild_tensor_v2 ( " BYTES "0 ( 1 t ( 1 t N N N N t R", NO_TENSOR},
         {"@torch._utils._rebuild_tensor_v2 ) R", NO_TENSOR},
         {"@torch._utils._rebuild_tensor_v3 ( " BYTES "0 ( 1 t ( 1 t N N t R", NO_TENSOR},
-        {"@torch._utils._rebuild_tensor_v3 ( " BYTES "0 ( 1 t ( 1 t N N @torch.uint8 N N t R", NO_TENSOR},
-        {V3(BYTES, "0", "1", "1", "uint8"), NO_TYPE}, {TENSOR(UNTYPED("12"), "0", "1", "1"), NO_TYPE},
+        {"@torch._utils._rebuild_tensor_v3 ( " BYTES "0 ( 1 t ( 1 t N N @torch.uint8 N N t R",
+         NO_TENSOR},
+        {V3(BYTES, "0", "1", "1", "uint8"), NO_TYPE},
+        {TENSOR(UNTYPED("12"), "0", "1", "1"), NO_TYPE},
         {TENSOR("5 ", "0", "1", "1"), "tensor \"\": it has no storage, at byte "},
         {TENSOR(SCALAR, "0", "1", "1"), "tensor \"\": it has no storage, at byte "},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct parsed p = parse(cases[i].words);
-        if (p.status ? !cases[i].message || !strstr(p.err.message, cases[i].message) : cases[i].message != NULL) {
+        if (p.status ? !cases[i].message || !strstr(p.err.message, cases[i].message)
+                     : cases[i].message != NULL) {
             fail_msg("%s: %s", cases[i].words, p.status ? p.err.message : "accepted");
         }
         drop_parsed(&p);

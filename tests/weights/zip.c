@@ -50,8 +50,13 @@ static void drop(struct opened *o) {
 /* Two members, "r/a" of 5 bytes and "r/b" of none, in the ways a writer may put them. */
 static struct zip_writer two_members(bool has_sizes, bool is_wide, bool with_zip64) {
     struct zip_writer zip = {0};
-    zip_add(&zip, &(struct zip_member){.name = "r/a", .data = "hello", .n = 5, .has_sizes = has_sizes, .is_wide = is_wide});
-    zip_add(&zip, &(struct zip_member){.name = "r/b", .data = "", .n = 0, .has_sizes = has_sizes, .is_wide = is_wide});
+    zip_add(
+        &zip,
+        &(struct zip_member){
+            .name = "r/a", .data = "hello", .n = 5, .has_sizes = has_sizes, .is_wide = is_wide});
+    zip_add(&zip,
+            &(struct zip_member){
+                .name = "r/b", .data = "", .n = 0, .has_sizes = has_sizes, .is_wide = is_wide});
     zip_finish(&zip, with_zip64);
     return zip;
 }
@@ -87,7 +92,8 @@ static void test_crc(void **state) {
         zip.file.data[zip.places[0].data + bit / 8] ^= (uint8_t)(1 << bit % 8);
         struct opened o = open_copy(&zip.file);
         assert_int_equal(o.status, UTTER_OK);
-        assert_int_equal(ut_zip_check_crc(&o.zip, ut_zip_find(&o.zip, "r/a"), &o.err), UTTER_ERROR_FORMAT);
+        assert_int_equal(ut_zip_check_crc(&o.zip, ut_zip_find(&o.zip, "r/a"), &o.err),
+                         UTTER_ERROR_FORMAT);
         assert_non_null(strstr(o.err.message, "\"r/a\" at byte 42: checksum"));
         drop(&o);
         zip.file.data[zip.places[0].data + bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -116,19 +122,22 @@ static const struct field {
     enum record record;
     size_t at, n_bytes;
 } fields[] = {
-    {LOCAL, 0, 4},    {LOCAL, 4, 2},    {LOCAL, 6, 2},    {LOCAL, 8, 2},    {LOCAL, 10, 2},   {LOCAL, 12, 2},
-    {LOCAL, 14, 4},   {LOCAL, 18, 4},   {LOCAL, 22, 4},   {LOCAL, 26, 2},   {LOCAL, 28, 2},   {LOCAL, 33, 2},
-    {LOCAL, 35, 2},   {ENTRY, 0, 4},    {ENTRY, 4, 2},    {ENTRY, 6, 2},    {ENTRY, 8, 2},    {ENTRY, 10, 2},
-    {ENTRY, 12, 2},   {ENTRY, 14, 2},   {ENTRY, 16, 4},   {ENTRY, 20, 4},   {ENTRY, 24, 4},   {ENTRY, 28, 2},
-    {ENTRY, 30, 2},   {ENTRY, 32, 2},   {ENTRY, 34, 2},   {ENTRY, 36, 2},   {ENTRY, 38, 4},   {ENTRY, 42, 4},
-    {ENTRY, 49, 2},   {ENTRY, 51, 2},   {ENTRY, 53, 8},   {ENTRY, 61, 8},   {ENTRY, 69, 8},   {END64, 0, 4},
-    {END64, 4, 8},    {END64, 12, 2},   {END64, 14, 2},   {END64, 16, 4},   {END64, 20, 4},   {END64, 24, 8},
-    {END64, 32, 8},   {END64, 40, 8},   {END64, 48, 8},   {LOCATOR, 0, 4},  {LOCATOR, 4, 4},  {LOCATOR, 8, 8},
-    {LOCATOR, 16, 4}, {END, 0, 4},      {END, 4, 2},      {END, 6, 2},      {END, 8, 2},      {END, 10, 2},
-    {END, 12, 4},     {END, 16, 4},     {END, 20, 2},
+    {LOCAL, 0, 4},   {LOCAL, 4, 2},   {LOCAL, 6, 2},   {LOCAL, 8, 2},    {LOCAL, 10, 2},
+    {LOCAL, 12, 2},  {LOCAL, 14, 4},  {LOCAL, 18, 4},  {LOCAL, 22, 4},   {LOCAL, 26, 2},
+    {LOCAL, 28, 2},  {LOCAL, 33, 2},  {LOCAL, 35, 2},  {ENTRY, 0, 4},    {ENTRY, 4, 2},
+    {ENTRY, 6, 2},   {ENTRY, 8, 2},   {ENTRY, 10, 2},  {ENTRY, 12, 2},   {ENTRY, 14, 2},
+    {ENTRY, 16, 4},  {ENTRY, 20, 4},  {ENTRY, 24, 4},  {ENTRY, 28, 2},   {ENTRY, 30, 2},
+    {ENTRY, 32, 2},  {ENTRY, 34, 2},  {ENTRY, 36, 2},  {ENTRY, 38, 4},   {ENTRY, 42, 4},
+    {ENTRY, 49, 2},  {ENTRY, 51, 2},  {ENTRY, 53, 8},  {ENTRY, 61, 8},   {ENTRY, 69, 8},
+    {END64, 0, 4},   {END64, 4, 8},   {END64, 12, 2},  {END64, 14, 2},   {END64, 16, 4},
+    {END64, 20, 4},  {END64, 24, 8},  {END64, 32, 8},  {END64, 40, 8},   {END64, 48, 8},
+    {LOCATOR, 0, 4}, {LOCATOR, 4, 4}, {LOCATOR, 8, 8}, {LOCATOR, 16, 4}, {END, 0, 4},
+    {END, 4, 2},     {END, 6, 2},     {END, 8, 2},     {END, 10, 2},     {END, 12, 4},
+    {END, 16, 4},    {END, 20, 2},
 };
 
-/* A file is refused, or it says what it said before, or the checksum tells (where no descriptor does). */
+/* A file is refused, or it says what it said before, or the checksum tells (where no descriptor
+ * does). */
 static bool is_accepted(const struct opened *o) {
     const struct ut_zip_member *a = ut_zip_find(&o->zip, "r/a"), *b = ut_zip_find(&o->zip, "r/b");
     return !o->status && ut_zip_check_stored(&o->zip, NULL) == UTTER_OK &&
@@ -143,9 +152,11 @@ static void check_field(struct zip_writer *zip, const struct field *field, uint6
     put_number(&zip->file, at, value, field->n_bytes);
     struct opened o = open_copy(&zip->file);
     if (is_accepted(&o) && !is_whole(&o.zip, zip)) {
-        fail_msg("record %d, field %zu = %llu is accepted", field->record, field->at, (unsigned long long)value);
+        fail_msg("record %d, field %zu = %llu is accepted", field->record, field->at,
+                 (unsigned long long)value);
     }
-    assert_true(o.status == UTTER_OK || o.status == UTTER_ERROR_FORMAT || o.status == UTTER_ERROR_UNSUPPORTED);
+    assert_true(o.status == UTTER_OK || o.status == UTTER_ERROR_FORMAT ||
+                o.status == UTTER_ERROR_UNSUPPORTED);
     drop(&o);
     memcpy(zip->file.data + at, saved, field->n_bytes);
 }
@@ -177,22 +188,27 @@ static void test_messages(void **state) {
         const char *message;
     } cases[] = {
         {END, 0, 4, 0, UTTER_ERROR_FORMAT, "no end record in the last bytes: the file is cut off"},
-        {END, 20, 2, 1, UTTER_ERROR_FORMAT, "an end record that is not the end of the file at byte"},
+        {END, 20, 2, 1, UTTER_ERROR_FORMAT,
+         "an end record that is not the end of the file at byte"},
         {END, 10, 2, 3, UTTER_ERROR_FORMAT, "two end records that do not agree"},
         {END, 12, 4, 3, UTTER_ERROR_FORMAT, "two end records that do not agree"},
         {END64, 4, 8, 45, UTTER_ERROR_FORMAT, "no zip64 end record where its locator says at byte"},
         {LOCATOR, 8, 8, 1, UTTER_ERROR_FORMAT, "no zip64 end record where its locator says"},
-        {LOCATOR, 8, 8, UINT64_MAX, UTTER_ERROR_FORMAT, "no zip64 end record where its locator says"},
+        {LOCATOR, 8, 8, UINT64_MAX, UTTER_ERROR_FORMAT,
+         "no zip64 end record where its locator says"},
         {LOCATOR, 4, 4, 1, UTTER_ERROR_UNSUPPORTED, "several disks at byte"},
         {LOCATOR, 16, 4, 2, UTTER_ERROR_UNSUPPORTED, "several disks at byte"},
         {LOCAL, 0, 4, 0, UTTER_ERROR_FORMAT, "member \"r/a\": no local header where it should be"},
-        {LOCAL, 6, 2, 0, UTTER_ERROR_FORMAT, "member \"r/a\": its local header does not agree with the directory"},
+        {LOCAL, 6, 2, 0, UTTER_ERROR_FORMAT,
+         "member \"r/a\": its local header does not agree with the directory"},
         {LOCAL, 8, 2, 8, UTTER_ERROR_FORMAT, "its local header does not agree"},
         {LOCAL, 14, 4, 1, UTTER_ERROR_FORMAT, "its local header does not agree"},
         {LOCAL, 22, 4, 6, UTTER_ERROR_FORMAT, "its local header does not agree"},
-        {LOCAL, 22, 4, UINT32_MAX, UTTER_ERROR_FORMAT, "its local header does not agree"}, /* without a zip64 field */
+        {LOCAL, 22, 4, UINT32_MAX, UTTER_ERROR_FORMAT,
+         "its local header does not agree"}, /* without a zip64 field */
         {LOCAL, 26, 2, 2, UTTER_ERROR_FORMAT, "member \"r/a\": its local header has another name"},
-        {LOCAL, 28, 2, 0xFFFF, UTTER_ERROR_FORMAT, "member \"r/a\": data beyond the end of the file"},
+        {LOCAL, 28, 2, 0xFFFF, UTTER_ERROR_FORMAT,
+         "member \"r/a\": data beyond the end of the file"},
         {LOCAL, 28, 2, 0, UTTER_ERROR_FORMAT, "member \"r/a\": no descriptor behind its data"},
         {LOCAL, 32, 1, 'c', UTTER_ERROR_FORMAT, "its local header has another name"},
         {ENTRY, 0, 4, 0, UTTER_ERROR_FORMAT, "no entry of the directory at byte"},
@@ -200,16 +216,19 @@ static void test_messages(void **state) {
         {ENTRY, 8, 2, 0x0848, UTTER_ERROR_UNSUPPORTED, "encrypted"},
         {ENTRY, 8, 2, 0x2808, UTTER_ERROR_UNSUPPORTED, "encrypted"},
         {ENTRY, 24, 4, 4, UTTER_ERROR_FORMAT, "member \"r/a\": stored with two different sizes"},
-        {ENTRY, 24, 4, UINT32_MAX, UTTER_ERROR_FORMAT, "member \"r/a\": its extra fields are damaged"},
+        {ENTRY, 24, 4, UINT32_MAX, UTTER_ERROR_FORMAT,
+         "member \"r/a\": its extra fields are damaged"},
         {ENTRY, 30, 2, 1, UTTER_ERROR_FORMAT, "member \"r/a\": its extra fields are damaged"},
-        {ENTRY, 32, 2, 0xFFFF, UTTER_ERROR_FORMAT, "an entry that is longer than the directory at byte"},
+        {ENTRY, 32, 2, 0xFFFF, UTTER_ERROR_FORMAT,
+         "an entry that is longer than the directory at byte"},
         {ENTRY, 34, 2, 1, UTTER_ERROR_UNSUPPORTED, "member \"r/a\": on another disk"},
         {ENTRY, 42, 4, UINT32_MAX - 1, UTTER_ERROR_FORMAT, "no local header where it should be"},
         {ENTRY, 46, 1, 0, UTTER_ERROR_FORMAT, "a name with a NUL at byte"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct zip_writer zip = two_members(false, false, true);
-        put_number(&zip.file, record_at(&zip, cases[i].record) + cases[i].at, cases[i].value, cases[i].n_bytes);
+        put_number(&zip.file, record_at(&zip, cases[i].record) + cases[i].at, cases[i].value,
+                   cases[i].n_bytes);
         struct opened o = open_copy(&zip.file);
         if (o.status != cases[i].status || !strstr(o.err.message, cases[i].message)) {
             fail_msg("case %zu: %d, %s", i, o.status, o.status ? o.err.message : "accepted");
@@ -291,7 +310,8 @@ static void test_directory(void **state) {
     struct zip_writer zip = two_members(false, false, false);
     byte_buffer_insert(&zip.file, zip.end, 1);
     struct opened o = open_copy(&zip.file);
-    assert_non_null(strstr(o.err.message, "a directory that does not end where the end record begins"));
+    assert_non_null(
+        strstr(o.err.message, "a directory that does not end where the end record begins"));
     drop(&o);
     put_number(&zip.file, zip.end + 1 + 12, zip.directory.n + 1, 4);
     zip.file.data[zip.end] = 0;

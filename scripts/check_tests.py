@@ -52,6 +52,7 @@ TESTED_BY = {
     "models/piper/tensor_map.c": "tests/models/voices.c",
     "models/piper/trace.c": "tests/models/trace.c",
     "text/clause_reader.c": "tests/text/phonemes.c",
+    "text/lexicon_entries.c": "tests/text/lexicon_misaki.c",
     "text/lexicon_rules_words.c": "tests/text/lexicon_rules.c",
     "text/lexicon_tokens.c": "tests/text/lexicon.c",
     "text/lexicon_words.c": "tests/text/lexicon.c",

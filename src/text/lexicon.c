@@ -8,12 +8,14 @@
 void ut_lexicon_destroy(struct ut_lexicon *lexicon) {
     if (lexicon) {
         ut_rule_set_destroy(lexicon->mem, lexicon->rules);
+        ut_entries_destroy(lexicon->mem, lexicon->entries);
         ut_mem_free(lexicon->mem, lexicon);
     }
 }
 
 bool ut_lexicon_has(const struct ut_lexicon *lexicon, const char *word, size_t n) {
-    return ut_rule_set_has(lexicon->rules, word, n);
+    return lexicon->rules ? ut_rule_set_has(lexicon->rules, word, n)
+                          : ut_entries_has(lexicon->entries, word, n);
 }
 
 utter_status ut_reading_take_word(struct ut_reading *reading, size_t begin, size_t end,
@@ -47,6 +49,39 @@ utter_status ut_reading_say_unknown(struct ut_reading *reading, const char *word
     reading->n_unknown += !found;
     ut_text_buffer_free(&plain);
     return status;
+}
+
+bool ut_reading_number_in_name(const struct ut_reading *reading, size_t index) {
+    const struct ut_token *token = &reading->tokens[index];
+    if (!token->glued || index == 0) {
+        return false;
+    }
+    const struct ut_token *before = token - 1;
+    uint32_t n = token->end - token->begin;
+    bool is_range = before->kind == UT_TOKEN_JOIN && index >= 2 && n <= 4 &&
+                    before[-1].kind == UT_TOKEN_NUMBER && before[-1].end - before[-1].begin == n;
+    return (before->kind == UT_TOKEN_WORD || before->kind == UT_TOKEN_JOIN) && !is_range;
+}
+
+static bool is_capital_word(const struct ut_reading *reading, size_t index) {
+    if (index >= reading->n_tokens || reading->tokens[index].kind != UT_TOKEN_WORD) {
+        return false;
+    }
+    const struct ut_token *token = &reading->tokens[index];
+    for (size_t at = token->begin; at < token->end; at++) {
+        if (!ut_ascii_is_upper(reading->text[at]) ||
+            at - token->begin > UT_LEXICON_MAX_WORD_BYTES) {
+            return false;
+        }
+    }
+    size_t n = token->end - token->begin;
+    /* USA FBI: letters, not emphasis. */
+    return n > 3 || (n > 1 && ut_lexicon_is_short_word(reading->text + token->begin, n));
+}
+
+bool ut_reading_is_shouting(const struct ut_reading *reading, size_t index) {
+    return is_capital_word(reading, index + 1) ||
+           (index > 0 && is_capital_word(reading, index - 1));
 }
 
 /* ---- Joining --------------------------------------------------------------------------------- */
@@ -107,7 +142,7 @@ utter_status ut_lexicon_phonemize(const struct ut_lexicon *lexicon, const char *
                                  .user = user};
     utter_status status = ut_lexicon_scan(&reading, err);
     if (status == UTTER_OK) {
-        status = ut_rule_set_read(&reading, err);
+        status = lexicon->rules ? ut_rule_set_read(&reading, err) : ut_entries_read(&reading, err);
     }
     if (status == UTTER_OK) {
         status = join(&reading, out, err);

@@ -94,6 +94,20 @@ UTTER_CHECKED utter_status ut_reading_say_unknown(struct ut_reading *reading, co
 UTTER_CHECKED utter_status ut_reading_take_word(struct ut_reading *reading, size_t begin,
                                                 size_t end, utter_error *err);
 
+/* Is the number a part of a name (A320, 555-1234) and not of a range (1914-1918)? */
+bool ut_reading_number_in_name(const struct ut_reading *reading, size_t index);
+/* Are the words around token `index` all capitals? */
+bool ut_reading_is_shouting(const struct ut_reading *reading, size_t index);
+
+/* ---- lexicon_entries.c, lexicon_misaki.c ---- */
+/* The lists as text; `silver` may be NULL. */
+UTTER_CHECKED utter_status ut_lexicon_from_misaki(struct ut_mem *mem, const struct ut_slice *gold,
+                                                  const struct ut_slice *silver, bool american,
+                                                  struct ut_lexicon **out, utter_error *err);
+void ut_entries_destroy(struct ut_mem *mem, struct ut_lexicon_entries *entries);
+bool ut_entries_has(const struct ut_lexicon_entries *entries, const char *word, size_t n);
+UTTER_CHECKED utter_status ut_entries_read(struct ut_reading *reading, utter_error *err);
+
 /* ---- lexicon_rules.c ---- */
 void ut_rule_set_destroy(struct ut_mem *mem, struct ut_lexicon_rule_set *rules);
 bool ut_rule_set_has(const struct ut_lexicon_rule_set *rules, const char *word, size_t n);

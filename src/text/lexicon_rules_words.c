@@ -119,23 +119,13 @@ static bool has_vowel(const char *word, size_t n) {
     return false;
 }
 
-static bool is_capital_word(const struct ut_reading *reading, size_t index) {
-    if (index >= reading->n_tokens || reading->tokens[index].kind != UT_TOKEN_WORD) {
-        return false;
-    }
-    const struct ut_token *token = &reading->tokens[index];
-    return token->end - token->begin <= UT_LEXICON_MAX_WORD_BYTES &&
-           is_all_capitals(reading->text + token->begin, token->end - token->begin);
-}
-
 /* Capitals that are letters: no vowel in them, or three at most that are no common word, unless the
  * text around is all capitals. */
 static bool is_acronym(const struct ut_reading *reading, size_t index, const char *word, size_t n) {
     if (!is_all_capitals(word, n)) {
         return false;
     }
-    bool is_shouting =
-        is_capital_word(reading, index + 1) || (index > 0 && is_capital_word(reading, index - 1));
+    bool is_shouting = ut_reading_is_shouting(reading, index);
     return !has_vowel(word, n) || (n <= 3 && !is_shouting && !ut_lexicon_is_short_word(word, n));
 }
 
@@ -418,8 +408,7 @@ static utter_status say_word(struct ut_reading *reading, size_t index, size_t *e
 
 static utter_status say_number(struct ut_reading *reading, size_t index, utter_error *err) {
     const struct ut_token *token = &reading->tokens[index];
-    bool in_name = token->glued && index > 0 && reading->tokens[index - 1].kind <= UT_TOKEN_JOIN &&
-                   reading->tokens[index - 1].kind != UT_TOKEN_SYMBOL;
+    bool in_name = ut_reading_number_in_name(reading, index);
     reading->words.n = 0;
     utter_status status = ut_number_read(reading->text + token->begin, token->end - token->begin,
                                          in_name, &reading->words, err);

@@ -219,8 +219,9 @@ static bool is_listed(const char *list, const char *word, size_t n) {
 }
 
 bool ut_lexicon_is_title(const char *word, size_t n) {
-    return ut_ascii_is_upper(n > 0 ? word[0] : 0) &&
-           is_listed(" mr mrs ms dr prof st jr sr vs ", word, n);
+    bool is_capital = n > 0 && ut_ascii_is_upper(word[0]);
+    return is_capital ? is_listed(" mr mrs ms dr prof st jr sr vs ", word, n)
+                      : is_listed(" vs ", word, n);
 }
 
 /* Only tells capitals that are a word (the CAR is) from capitals that are letters (the CIA is). */

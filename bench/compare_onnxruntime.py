@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Times a Piper voice in utter and in ONNX Runtime in turn, and prints the ratios of each pair.
+"""Times a voice in utter and in ONNX Runtime in turn, and prints the ratios of each pair.
 
-usage: compare_onnxruntime.py UTTER VOICE.onnx [--ids 1,0,5,...] [--phonemes 62] [--threads 1] [--pairs 7]
+usage: compare_onnxruntime.py UTTER MODEL [--onnx PEER.onnx] [--ids 1,0,5,...] [--phonemes 62] [--threads 1] [--pairs 7]
                               [--cpu avx2]
 
-Needs the Python packages numpy and onnxruntime. Both engines get the same ids and the scales 0.667,1,0.8; the noise is random in
-both, so the audio lengths differ a little and every figure is divided by its own seconds of audio. Each
-turn is a fresh process with one warm-up run. ONNX Runtime does not spin, so that CPU time is work.
+MODEL is a Piper voice (VOICE.onnx, which ONNX Runtime runs too) or a Kokoro model in a folder with config.json and
+voices/; then --onnx names an export of the same weights with the inputs input_ids, style and speed. Needs the Python packages
+numpy and onnxruntime. Both engines get the same ids (Piper: and the scales 0.667,1,0.8; Kokoro: and the style row of the first
+voice); the noise is random in both, so the audio lengths may differ a little and every figure is divided by its own
+seconds of audio. Each turn is a fresh process with one warm-up run. ONNX Runtime does not spin, so that CPU time is work.
 """
 import argparse
 import json
@@ -16,21 +18,40 @@ import statistics
 import subprocess
 import sys
 import time
+import zipfile
 
 
-def run_onnxruntime(model, ids, threads, runs):
-    """One JSON line: the median run, with seconds of audio, and the process's peak memory."""
+def kokoro_style(model, n_ids):
+    """The row of the first voice beside the model for n_ids ids, as utter takes it: a .pt file is a zip of raw floats."""
     import numpy as np
+    folder = os.path.join(os.path.dirname(model), "voices")
+    with zipfile.ZipFile(os.path.join(folder, sorted(os.listdir(folder))[0])) as pt:
+        values = np.frombuffer(pt.read(next(n for n in pt.namelist() if n.endswith("data/0"))), np.float32)
+    return values.reshape(510, -1)[n_ids - 3][None]
+
+
+def feed_of(session, model, ids):
+    """The inputs of one run, and the sample rate."""
+    import numpy as np
+    names = {i.name for i in session.get_inputs()}
+    if "style" in names:
+        return {"input_ids": np.array([ids], np.int64), "style": kokoro_style(model, len(ids)),
+                "speed": np.array([1], np.float32)}, 24000
+    feed = {"input": np.array([ids], np.int64), "input_lengths": np.array([len(ids)], np.int64),
+            "scales": np.array([0.667, 1.0, 0.8], np.float32)}
+    if "sid" in names:
+        feed["sid"] = np.array([0], np.int64)
+    return feed, json.load(open(model + ".json"))["audio"]["sample_rate"]
+
+
+def run_onnxruntime(model, onnx, ids, threads, runs):
+    """One JSON line: the runs, with seconds of audio, and the process's peak memory."""
     import onnxruntime as ort
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    feed = {"input": np.array([ids], np.int64), "input_lengths": np.array([len(ids)], np.int64),
-            "scales": np.array([0.667, 1.0, 0.8], np.float32)}
-    if any(i.name == "sid" for i in session.get_inputs()):
-        feed["sid"] = np.array([0], np.int64)
-    rate = json.load(open(model + ".json"))["audio"]["sample_rate"]
+    session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    feed, rate = feed_of(session, model, ids)
     out = []
     for i in range(runs + 1):
         cpu, wall = time.process_time(), time.perf_counter()
@@ -48,10 +69,19 @@ def measure(command):
             statistics.median(r["wall_s"] / r["audio_s"] for r in runs), max(r["peak_rss_mb"] for r in runs))
 
 
+def default_ids(a):
+    """A fixed walk through the vocabulary: Piper's with pads between, Kokoro's between two zeros."""
+    if a.onnx:
+        known = sorted(json.load(open(os.path.join(os.path.dirname(a.model), "config.json")))["vocab"].values())
+        return [0] + [known[(i * 37 + i * i) % len(known)] for i in range(a.phonemes)] + [0]
+    return [1] + [v for i in range(a.phonemes) for v in (0, 10 + i * 37 % 110)] + [0, 2]
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("utter")
     p.add_argument("model")
+    p.add_argument("--onnx", help="what ONNX Runtime runs, if not MODEL")
     p.add_argument("--ids", default="")
     p.add_argument("--phonemes", type=int, default=62)
     p.add_argument("--threads", type=int, default=1)
@@ -60,16 +90,14 @@ def main():
     p.add_argument("--cpu", default="auto")
     p.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     a = p.parse_args()
-    # The phonemes of the bench: a fixed walk through the vocabulary, pads between, as Piper makes them.
-    ids = [int(i) for i in a.ids.split(",")] if a.ids else \
-        [1] + [v for i in range(a.phonemes) for v in (0, 10 + i * 37 % 110)] + [0, 2]
+    ids = [int(i) for i in a.ids.split(",")] if a.ids else default_ids(a)
     if a.peer:
-        return run_onnxruntime(a.model, ids, a.threads, a.runs)
+        return run_onnxruntime(a.model, a.onnx or a.model, ids, a.threads, a.runs)
     listed = ",".join(map(str, ids))
-    ours = [a.utter, "bench", "-m", a.model, "--ids", listed, "--scales", "0.667,1,0.8", "--threads", str(a.threads),
-            "--runs", str(a.runs), "--json"] + (["--cpu", a.cpu] if a.cpu != "auto" else [])
+    ours = [a.utter, "bench", "-m", a.model, "--ids", listed, "--threads", str(a.threads), "--runs", str(a.runs), "--json"]
+    ours += ([] if a.onnx else ["--scales", "0.667,1,0.8"]) + (["--cpu", a.cpu] if a.cpu != "auto" else [])
     theirs = [sys.executable, os.path.abspath(__file__), a.utter, a.model, "--ids", listed, "--threads", str(a.threads),
-              "--runs", str(a.runs), "--peer"]
+              "--runs", str(a.runs), "--peer"] + (["--onnx", a.onnx] if a.onnx else [])
     pairs = []
     for i in range(a.pairs):
         x, y = measure(ours), measure(theirs)

@@ -1,7 +1,6 @@
 /* See ttscpp_writer.h. */
 #include "support/ttscpp_writer.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 
 #include "base/checked.h"
 #include "base/utf8.h"
+#include "quant/quantize.h"
 #include "support/voice_builder.h"
 #include "weights/gguf.h"
 
@@ -199,36 +199,6 @@ enum ut_dtype ttscpp_type(const char *name, enum ttscpp_kind kind, enum ut_dtype
     return is_matrix ? type : kind == TTSCPP_NQF ? UT_F16 : UT_F32;
 }
 
-/* One block of 32 values: a scale and signed numbers of 8, 5 or 4 bits (offset by half their range
- * when packed), the largest value of a block being at the negative end. */
-static size_t quantize_block(const float *x, enum ut_dtype type, uint8_t *out) {
-    int half = type == UT_Q8_0 ? 127 : type == UT_Q5_0 ? 16 : 8;
-    float largest = 0, scale;
-    for (int i = 0; i < 32; i++) {
-        largest = fabsf(x[i]) > fabsf(largest) ? x[i] : largest;
-    }
-    scale = type == UT_Q8_0 ? fabsf(largest) / 127 : largest / (float)-half;
-    uint16_t bits = voice_to_half(scale);
-    memcpy(out, &bits, 2);
-    uint32_t fifth = 0;
-    uint8_t *nibbles = out + (type == UT_Q5_0 ? 6 : 2);
-    for (int i = 0; i < 32; i++) {
-        int q = scale != 0 ? (int)lrintf(x[i] / scale) : 0;
-        q = q > half - (type != UT_Q8_0) ? half - (type != UT_Q8_0) : q < -half ? -half : q;
-        if (type == UT_Q8_0) {
-            out[2 + i] = (uint8_t)(int8_t)q;
-            continue;
-        }
-        uint32_t u = (uint32_t)(q + half);
-        fifth |= (u >> 4) << i;
-        nibbles[i % 16] = (uint8_t)(i < 16 ? u & 15 : nibbles[i % 16] | (u & 15) << 4);
-    }
-    if (type == UT_Q5_0) {
-        memcpy(out + 2, &fifth, 4);
-    }
-    return type == UT_Q8_0 ? 34 : type == UT_Q5_0 ? 22 : 18;
-}
-
 static void convert(const float *values, size_t n, enum ut_dtype type, struct ut_tensor *tensor) {
     uint8_t *data = test_alloc(n * sizeof(float) + 1);
     size_t at = 0;
@@ -241,9 +211,11 @@ static void convert(const float *values, size_t n, enum ut_dtype type, struct ut
             memcpy(data + at, &half, 2);
         }
     } else {
-        for (size_t i = 0; i < n; i += 32) {
-            at += quantize_block(values + i, type, data + at);
-        }
+        bool (*quantize)(const float *, size_t, void *) = type == UT_Q8_0   ? ut_quantize_q8_0
+                                                          : type == UT_Q5_0 ? ut_quantize_q5_0
+                                                                            : ut_quantize_q4_0;
+        require(quantize(values, n / 32, data), "a tensor cannot be quantized");
+        at = n / 32 * ut_dtype_size(type);
     }
     tensor->type = type;
     tensor->data = data;

@@ -364,8 +364,10 @@ static void quantized(void **state) {
         enum ttscpp_kind kind;
         size_t n_of_type; /* in the file: of the tiny model's rows not all fit into blocks */
     } variants[] = {
-        {UT_F16, TTSCPP_QUANTIZED, 104},
-        {UT_F16, TTSCPP_NQF, 199},
+        {UT_F16, TTSCPP_QUANTIZED, 104}, {UT_F16, TTSCPP_NQF, 199},
+        {UT_Q8_0, TTSCPP_QUANTIZED, 56}, {UT_Q8_0, TTSCPP_NQF, 56},
+        {UT_Q5_0, TTSCPP_QUANTIZED, 56}, {UT_Q5_0, TTSCPP_NQF, 56},
+        {UT_Q4_0, TTSCPP_QUANTIZED, 56}, {UT_Q4_0, TTSCPP_NQF, 56},
     };
     for (size_t i = 0; i < UT_COUNT(variants); i++) {
         struct opened opened;

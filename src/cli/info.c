@@ -32,6 +32,8 @@ static void print_info(const utter_voice_info *info) {
     if (info->n_parameters > 0) {
         printf("%-12s %.2f million\n", "parameters", (double)info->n_parameters / 1e6);
         printf("%-12s %.1f MB\n", "file size", (double)info->file_bytes / 1e6);
+    }
+    if (info->noise_scale > 0 || info->noise_w > 0) {
         printf("%-12s noise %g, length %g, noise-w %g\n", "scales", info->noise_scale,
                info->length_scale, info->noise_w);
     }

@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "speech/speech.h"
+#include "text/misaki.h"
 
 /* No settings struct will ever be larger: a size above it is an uninitialised field. */
 enum { MAX_STRUCT_BYTES = 4096 };
@@ -111,6 +112,18 @@ static utter_status resolve_voice(const utter_voice *voice, const utter_speak_op
     return utter_voice_check(voice, options->voice, err);
 }
 
+/* A stand-in does not know what Kokoro's languages and voices are called ("b", "bf_emma"): the
+ * espeak voice for them, else the language as it was given. */
+static const char *stand_in_language(const utter_speak_options *options) {
+    const char *voice = options->voice ? options->voice : "";
+    bool telling = voice[0] && (voice[1] == 'f' || voice[1] == 'm') && voice[2] == '_';
+    char code = options->language ? ut_misaki_language(options->language)
+                : telling         ? ut_misaki_language((char[]){voice[0], '\0'})
+                                  : 0;
+    const char *espeak_voice = code ? ut_misaki_espeak_voice(code) : "";
+    return *espeak_voice ? espeak_voice : options->language;
+}
+
 utter_status ut_options_resolve(const utter_voice *voice, const utter_speak_options *options,
                                 struct ut_speak_params *out, utter_error *err) {
     utter_voice_info info = {0};
@@ -121,6 +134,6 @@ utter_status ut_options_resolve(const utter_voice *voice, const utter_speak_opti
     out->length_scale = info.length_scale / options->speed;
     out->noise_scale = isnan(options->noise_scale) ? info.noise_scale : options->noise_scale;
     out->noise_w = isnan(options->noise_w) ? info.noise_w : options->noise_w;
-    out->language = options->language;
+    out->language = voice->fallback_reason[0] ? stand_in_language(options) : options->language;
     return status;
 }

@@ -13,6 +13,7 @@ DATA = os.environ["UT_TEST_DATA"]
 TINY = f"{DATA}/piper/tiny.onnx"         # random weights: noise, but as long as speech
 MULTI = f"{DATA}/piper/tiny_multi.onnx"  # three speakers
 HOUSE = f"{DATA}/house/tiny"
+KOKORO = f"{DATA}/kokoro"                # two voices
 IDS = "1,0,20,0,120,0,61,0,24,0,59,0,100,0,2"
 
 

@@ -37,7 +37,6 @@ TESTED_BY = {
     "models/kokoro/generator.c": "tests/models/trace.c",
     "models/kokoro/generator_load.c": "tests/models/kokoro/kokoro_load.c",
     "models/kokoro/harmonic_source.c": "tests/models/kokoro/kokoro_session.c",
-    "models/kokoro/kokoro_import.c": "tests/speech/import.c",
     "models/kokoro/kokoro_open.c": "tests/models/kokoro/kokoro_load.c",
     "models/kokoro/kokoro_trace.c": "tests/models/trace.c",
     "models/kokoro/predictor.c": "tests/models/kokoro/text_side.c",

@@ -139,7 +139,7 @@ class Wrong(KokoroTest):
         model = self.copy()
         self.change_config(style_dim=48)
         self.wrong(["kokoro-v1_0.pth", "style_dim", "48"], model=model)
-        self.change_config(style_dim=32, n_token=5)
+        self.change_config(style_dim=32, n_token=300)
         self.wrong(["kokoro-v1_0.pth", "n_token"], model=model)
 
     def test_no_voices(self):

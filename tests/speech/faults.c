@@ -97,6 +97,12 @@ static void native_voice(void **state) {
     fail_each(data_path("house/tiny"), true, true);
 }
 
+static void kokoro(void **state) {
+    fail_each(data_path("kokoro"), true, false);
+    fail_each(data_path("kokoro"), true, true);
+    fail_each(data_path("kokoro"), false, false);
+}
+
 static void native_voice_that_may_fall_back(void **state) {
     fail_each(data_path("piper/tiny.onnx"), false, false);
     fail_each(data_path("piper/tiny.onnx"), false, true);
@@ -140,6 +146,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formant_voice),
         cmocka_unit_test(native_voice),
+        cmocka_unit_test(kokoro),
         cmocka_unit_test(native_voice_that_may_fall_back),
         cmocka_unit_test(a_stream_survives),
     };

@@ -77,8 +77,8 @@ utter_status ut_gguf_read_string(struct ut_gguf_reader *r, const char *what, con
 /* ---- One tensor ----------------------------------------------------------------------------- */
 
 static const struct {
-    const char *name; /* NULL: no such type */
-    int type;         /* enum ut_dtype, or -1 for one that cannot be read */
+    const char *name;
+    int type; /* enum ut_dtype, or -1 for one that cannot be read */
 } dtypes[] = {
     [0] = {"F32", UT_F32},     [1] = {"F16", UT_F16},      [2] = {"Q4_0", UT_Q4_0},
     [3] = {"Q4_1", UT_Q4_1},   [4] = {"Q4_2", -1},         [5] = {"Q4_3", -1},

@@ -2,13 +2,11 @@
  * Arrays of arrays are refused: nobody writes them, and they would be recursion on the input's
  * depth. Of arrays of numbers only the length is kept: no model needs them yet. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/sort.h"
-#include "base/utf8.h"
 #include "weights/gguf_reader.h"
 
 /* The smallest entry: a key of one byte and one byte of value. */

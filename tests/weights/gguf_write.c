@@ -1,6 +1,7 @@
 /* Writing GGUF: what is written is read back; wrong calls are refused and change nothing; nothing is
  * left behind when writing fails. */
 #include <dirent.h>
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -12,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "quant/half.h"
+#include "quant/quantize.h"
 #include "support/failing_allocator.h"
 #include "temp_folder.h"
 #include "weights/gguf.h"
@@ -146,6 +149,48 @@ static void test_round_trip(void **state) {
     check_metadata(weights);
     use_weights(weights);
     ut_weights_close(weights);
+}
+
+/* The types that Kokoro is published in, made here: what is read decodes to what was encoded. */
+static void test_quantized(void **state) {
+    enum { N = 4 * 64 };
+    static const struct {
+        enum ut_dtype type;
+        bool (*quantize)(const float *src, size_t n_blocks, void *dst);
+        double error; /* half a step, or a whole one where one end has a level less, of a range of 2 */
+    } types[] = {{UT_Q4_0, ut_quantize_q4_0, 0.13}, {UT_Q4_1, ut_quantize_q4_1, 0.07},
+                 {UT_Q5_0, ut_quantize_q5_0, 0.07}, {UT_Q5_1, ut_quantize_q5_1, 0.04},
+                 {UT_Q8_0, ut_quantize_q8_0, 0.005}, {UT_F16, NULL, 0.0003}};
+    float values[N], found[N];
+    for (int i = 0; i < N; i++) {
+        values[i] = (float)(i * 37 % 101) / 50 - 1;
+    }
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        uint16_t data[N]; /* of f16, larger than any of the others */
+        for (int i = 0; i < N; i++) {
+            data[i] = ut_f16_from_f32(values[i]);
+        }
+        assert_true(!types[t].quantize || types[t].quantize(values, N / ut_dtype_block(types[t].type), data));
+        struct ut_tensor tensor = {.name = "t", .type = types[t].type, .n_dims = 2, .dims = {4, 64, 1, 1},
+                                   .n_bytes = N / ut_dtype_block(types[t].type) * ut_dtype_size(types[t].type)};
+        struct ut_gguf_writer *writer;
+        struct ut_weights *weights;
+        utter_error err;
+        require_ok(ut_gguf_writer_create(&mem, temp_path("out"), &writer, &err), &err);
+        require_ok(ut_gguf_put_tensor(writer, &tensor, &err), &err);
+        require_ok(ut_gguf_put_data(writer, data, tensor.n_bytes, &err), &err);
+        require_ok(ut_gguf_writer_finish(writer, &err), &err);
+        ut_gguf_writer_destroy(writer);
+        require_ok(ut_weights_open(&mem, temp_path("out"), &weights, &err), &err);
+        assert_int_equal(ut_tensor_n_elements(ut_weights_at(weights, 0)), N);
+        assert_true(ut_tensor_to_f32(ut_weights_at(weights, 0), found));
+        for (int i = 0; i < N; i++) {
+            if (!(fabs((double)found[i] - (double)values[i]) <= types[t].error)) {
+                fail_msg("%s: %g became %g", ut_dtype_name(types[t].type), (double)values[i], (double)found[i]);
+            }
+        }
+        ut_weights_close(weights);
+    }
 }
 
 /* ggml's own tools cut names at 63 bytes; two that differ only behind that are two. */
@@ -366,6 +411,7 @@ static void test_failing_allocations(void **state) {
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_quantized, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_tensors, setup, teardown),

@@ -17,6 +17,7 @@
 #include "models/kokoro/kokoro.h"
 #include "models/kokoro/layout.h"
 #include "support/speak.h"
+#include "support/tensor_file.h"
 
 static struct ut_mem mem;
 static struct ut_compute compute;
@@ -76,35 +77,13 @@ static int teardown(void **state) {
     return system(command) || mem.bytes[UT_MEM_WEIGHTS] || mem.bytes[UT_MEM_OTHER];
 }
 
-/* `list` as a safetensors file in memory. */
-static void write_tensors(const struct ut_tensor *list, size_t n, struct byte_buffer *out) {
-    struct byte_buffer header = {0};
-    size_t at = 0;
-    for (size_t i = 0; i < n; i++) {
-        byte_buffer_printf(&header, "%c\"%s\":{\"dtype\":\"%s\",\"shape\":[", i ? ',' : '{',
-                           list[i].name, list[i].type == UT_F32 ? "F32" : "I64");
-        for (int d = 0; d < list[i].n_dims; d++) {
-            byte_buffer_printf(&header, "%s%d", d ? "," : "", (int)list[i].dims[d]);
-        }
-        byte_buffer_printf(&header, "],\"data_offsets\":[%zu,%zu]}", at, at + list[i].n_bytes);
-        at += list[i].n_bytes;
-    }
-    byte_buffer_append_u8(&header, '}');
-    uint64_t n_header = header.n;
-    byte_buffer_append(out, &n_header, sizeof n_header);
-    byte_buffer_append(out, header.data, header.n);
-    for (size_t i = 0; i < n; i++) {
-        byte_buffer_append(out, list[i].data, list[i].n_bytes);
-    }
-    byte_buffer_free(&header);
-}
-
 static utter_status load(const struct ut_tensor *list, size_t n,
                          const struct ut_kokoro_config *with, utter_error *err) {
     struct byte_buffer file = {0};
     struct ut_weights *weights;
     struct ut_kokoro *model;
-    write_tensors(list, n, &file);
+    struct tensor_file tensor_file = {(struct ut_tensor *)(uintptr_t)list, n, n};
+    tensor_file_write_safetensors(&tensor_file, &file);
     if (ut_weights_parse(&mem, file.data, file.n, &weights, err) != UTTER_OK) {
         fail_msg("%s", err->message);
     }

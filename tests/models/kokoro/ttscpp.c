@@ -12,8 +12,9 @@
 
 #include "base/checked.h"
 #include "base/json.h"
-#include "models/kokoro/voices.h"
+#include "models/kokoro/kokoro.h"
 #include "support/failing_allocator.h"
+#include "support/speak.h"
 #include "support/ttscpp_writer.h"
 #include "weights/gguf.h"
 #include "weights/temp_folder.h"
@@ -675,6 +676,99 @@ static void out_of_memory(void **state) {
     close_file(&opened);
 }
 
+/* ---- Speech -------------------------------------------------------------------------------------
+ */
+
+struct heard {
+    float samples[1 << 18];
+    size_t n;
+};
+
+static bool hear(void *user, const float *samples, size_t n) {
+    struct heard *heard = user;
+    assert_true(n <= UT_COUNT(heard->samples) - heard->n);
+    memcpy(heard->samples + heard->n, samples, n * sizeof *samples);
+    heard->n += n;
+    return true;
+}
+
+/* A few words by the voice af_synth. */
+static void speak_model(const char *path, enum ut_format format, struct heard *heard) {
+    static const int32_t ids[] = {0, 50, 83, 54, 156, 31, 16, 65, 87, 54, 46, 0};
+    struct ut_compute compute;
+    struct ut_kokoro *model;
+    struct ut_kokoro_session *session;
+    struct ut_kokoro_blend blend;
+    struct ut_kokoro_info info;
+    float style[STYLE];
+    utter_error err = {0};
+    assert_int_equal(speak_compute_open(&mem, ut_cpu_level_best(), 1, &compute, &err), UTTER_OK);
+    if (ut_kokoro_open(&mem, &compute, path, NULL, &model, &err)) {
+        fail_msg("%s", err.message);
+    }
+    ut_kokoro_get_info(model, &info);
+    assert_int_equal(info.format, format);
+    const struct ut_kokoro_voices *voices = ut_kokoro_get_voices(model);
+    assert_int_equal(ut_kokoro_blend_parse(voices, "af_synth", &blend, &err), UTTER_OK);
+    assert_int_equal(ut_kokoro_style(voices, &blend, UT_COUNT(ids) - 2, style, &err), UTTER_OK);
+    assert_int_equal(ut_kokoro_session_create(model, &session, &err), UTTER_OK);
+    struct ut_kokoro_request request = {.ids = ids,
+                                        .n_ids = UT_COUNT(ids),
+                                        .style = style,
+                                        .speed = 1,
+                                        .seed = 5,
+                                        .sink = hear,
+                                        .user = heard};
+    heard->n = 0;
+    if (ut_kokoro_run(session, &request, NULL, &err)) {
+        fail_msg("%s", err.message);
+    }
+    ut_kokoro_session_destroy(session);
+    ut_kokoro_close(model);
+    speak_compute_close(&compute);
+}
+
+static double rms(const struct heard *heard) {
+    double sum = 0;
+    for (size_t i = 0; i < heard->n; i++) {
+        sum += (double)heard->samples[i] * (double)heard->samples[i];
+    }
+    return sqrt(sum / (double)heard->n);
+}
+
+/* Weights are the same, so durations and samples are; quantized ones speak at about the same length
+ * and level. */
+static void every_type_speaks(void **state) {
+    static const struct {
+        enum ut_dtype type;
+        enum ttscpp_kind kind;
+    } published[] = {
+        {UT_F32, TTSCPP_F32},        {UT_F16, TTSCPP_QUANTIZED},  {UT_Q8_0, TTSCPP_QUANTIZED},
+        {UT_Q5_0, TTSCPP_QUANTIZED}, {UT_Q4_0, TTSCPP_QUANTIZED}, {UT_F16, TTSCPP_NQF},
+        {UT_Q8_0, TTSCPP_NQF},       {UT_Q5_0, TTSCPP_NQF},       {UT_Q4_0, TTSCPP_NQF},
+    };
+    static struct heard original, heard;
+    speak_model(data_path("kokoro-v1_0.pth"), UT_FORMAT_TORCH_ZIP, &original);
+    assert_true(original.n > 2400 && rms(&original) > 0.005);
+    for (size_t i = 0; i < UT_COUNT(published); i++) {
+        struct tensor_file file = {0};
+        ttscpp_build(tensors, voice_tables.tensors, voice_tables.n, published[i].kind,
+                     published[i].type, &file);
+        ttscpp_write(temp_path("speech.gguf"), &metadata, &file);
+        tensor_file_free(&file);
+        speak_model(temp_path("speech.gguf"), UT_FORMAT_GGUF, &heard);
+        if (published[i].kind == TTSCPP_F32) {
+            assert_int_equal(heard.n, original.n);
+            assert_memory_equal(heard.samples, original.samples, heard.n * sizeof *heard.samples);
+        }
+        double length = (double)heard.n / (double)original.n, level = rms(&heard) / rms(&original);
+        if (length < 0.5 || length > 2 || level < 0.5 || level > 2) {
+            fail_msg("type %s: length %.2f, level %.2f of the original's",
+                     ut_dtype_name(published[i].type), length, level);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tensors_of_the_writer),
@@ -688,6 +782,7 @@ int main(void) {
         cmocka_unit_test(refused_tokens),
         cmocka_unit_test(refused_kernels),
         cmocka_unit_test(refused_tensors),
+        cmocka_unit_test(every_type_speaks),
         cmocka_unit_test(what_is_not_asked_for),
         cmocka_unit_test(out_of_memory),
     };

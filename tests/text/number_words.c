@@ -13,7 +13,7 @@
 static struct ut_mem mem;
 
 static void assert_buffer(struct ut_text_buffer *out, const char *text, const char *expected) {
-    if (out->n != strlen(expected) || memcmp(out->data, expected, out->n) != 0) {
+    if (out->n != strlen(expected) || (out->n > 0 && memcmp(out->data, expected, out->n) != 0)) {
         fail_msg("%s: %.*s, not %s", text, (int)out->n, out->data, expected);
     }
     ut_text_buffer_free(out);

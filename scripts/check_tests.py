@@ -25,6 +25,8 @@ TESTED_BY = {
     "kernels/kernels.c": "tests/kernels/checkkernels.c",
     "kernels/scalar.c": "tests/kernels/checkkernels.c",
     "kernels/spline.c": "tests/kernels/checkkernels.c",
+    "kernels/neon/conv_neon.c": "tests/kernels/checkkernels.c",
+    "kernels/neon/elementwise_neon.c": "tests/kernels/checkkernels.c",
     "kernels/x86/conv_avx2.c": "tests/kernels/checkkernels.c",
     "kernels/x86/conv_avx512.c": "tests/kernels/checkkernels.c",
     "kernels/x86/elementwise_avx2.c": "tests/kernels/checkkernels.c",

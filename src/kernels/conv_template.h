@@ -1,6 +1,7 @@
 /* The convolution of kernels.h on the vector primitives of one level. The including file has
- * included its vec_*.h and defined CONV_ROWS, the rows of the largest tile: CONV_ROWS x 2
- * accumulators, 2 weight vectors and one broadcast activation must fit the level's registers.
+ * included its vec_*.h and defined CONV_ROWS, the rows of the largest tile, and PANEL_VECTORS, the
+ * vectors of a panel: CONV_ROWS x PANEL_VECTORS accumulators, PANEL_VECTORS weight vectors and one
+ * broadcast activation must fit the level's registers.
  *
  * A tile (rows x one panel) stays in registers over all taps and input channels. The weights of a
  * panel are streamed once for each tile, from the L1 or L2 cache; activations are broadcast from
@@ -18,16 +19,16 @@
 enum weight_type { WEIGHT_F32, WEIGHT_F16, WEIGHT_BF16 };
 
 enum {
-    PANEL = 2 * V_WIDTH,
+    PANEL = PANEL_VECTORS * V_WIDTH,
     /* Rows that go through all panels before the next ones: their inputs, 16 kB to 1 MB in the
      * models at hand, then come from the L2 cache for every panel but the first. Fewer rows stream
      * weights that only the L3 cache holds more often (120: 5 % of 1024 -> 1024 channels on AVX2).
      */
-    BLOCK_ROWS = 240, /* a multiple of CONV_ROWS */
-    ROW_PANELS = 4    /* panels that a single row goes through at a time */
+    BLOCK_ROWS = 240,              /* a multiple of CONV_ROWS */
+    ROW_PANELS = 8 / PANEL_VECTORS /* panels that a single row goes through at a time */
 };
 
-/* Vector v (0 or 1) of the weights of one (tap, channel), which start at element i. */
+/* V_WIDTH weights from element i on. */
 ALWAYS_INLINE v_float load_weight(const void *w, size_t i, enum weight_type type) {
     switch (type) {
     case WEIGHT_F16:
@@ -40,8 +41,9 @@ ALWAYS_INLINE v_float load_weight(const void *w, size_t i, enum weight_type type
 }
 
 /* One tap: acc[r] += x[r * row + c] * w[c] for c in 0..n_in - 1, where w starts at element i. */
-ALWAYS_INLINE void add_tap(v_float acc[CONV_ROWS][2], const float *x, ptrdiff_t row, const void *w,
-                           size_t i, int n_in, const int n_rows, const enum weight_type type) {
+ALWAYS_INLINE void add_tap(v_float acc[CONV_ROWS][PANEL_VECTORS], const float *x, ptrdiff_t row,
+                           const void *w, size_t i, int n_in, const int n_rows,
+                           const enum weight_type type) {
     /* A pointer for every third row, hidden from the optimizer, which would keep one for each row
      * in memory (2 % on AVX-512). */
     const float *base[(CONV_ROWS + 2) / 3];
@@ -52,12 +54,18 @@ ALWAYS_INLINE void add_tap(v_float acc[CONV_ROWS][2], const float *x, ptrdiff_t 
     }
     UNROLL_4
     for (int c = 0; c < n_in; c++, i += PANEL) {
-        v_float w0 = load_weight(w, i, type), w1 = load_weight(w, i + V_WIDTH, type);
+        v_float weights[PANEL_VECTORS];
+        UNROLL_ALL
+        for (int v = 0; v < PANEL_VECTORS; v++) {
+            weights[v] = load_weight(w, i + v * V_WIDTH, type);
+        }
         UNROLL_ALL
         for (int r = 0; r < n_rows; r++) {
             v_float value = v_set(base[r / 3][r % 3 * row + c]);
-            acc[r][0] = v_fma(value, w0, acc[r][0]);
-            acc[r][1] = v_fma(value, w1, acc[r][1]);
+            UNROLL_ALL
+            for (int v = 0; v < PANEL_VECTORS; v++) {
+                acc[r][v] = v_fma(value, weights[v], acc[r][v]);
+            }
         }
     }
 }
@@ -97,9 +105,8 @@ ALWAYS_INLINE void store_vector(const struct ut_conv *op, v_float v, int t, int 
 static __attribute__((noinline)) void store_tile(const struct ut_conv *op, const float *tile,
                                                  int t0, int o, int n_rows) {
     for (int r = 0; r < n_rows; r++, tile += PANEL) {
-        store_vector(op, v_load(tile), t0 + r, o, op->n_out - o);
-        if (op->n_out > o + V_WIDTH) {
-            store_vector(op, v_load(tile + V_WIDTH), t0 + r, o + V_WIDTH, op->n_out - o - V_WIDTH);
+        for (int v = 0; v < PANEL && o + v < op->n_out; v += V_WIDTH) {
+            store_vector(op, v_load(tile + v), t0 + r, o + v, op->n_out - o - v);
         }
     }
 }
@@ -107,13 +114,14 @@ static __attribute__((noinline)) void store_tile(const struct ut_conv *op, const
 /* Rows t0..t0 + n_rows of the panel that starts at channel o. */
 ALWAYS_INLINE void conv_tile(const struct ut_conv *op, int t0, int o, const int n_rows,
                              const enum weight_type type) {
-    v_float acc[CONV_ROWS][2];
-    v_float bias0 = op->bias ? v_load(op->bias + o) : v_set(0);
-    v_float bias1 = op->bias ? v_load(op->bias + o + V_WIDTH) : v_set(0);
+    v_float acc[CONV_ROWS][PANEL_VECTORS];
     UNROLL_ALL
-    for (int r = 0; r < n_rows; r++) {
-        acc[r][0] = bias0;
-        acc[r][1] = bias1;
+    for (int v = 0; v < PANEL_VECTORS; v++) {
+        v_float bias = op->bias ? v_load(op->bias + o + v * V_WIDTH) : v_set(0);
+        UNROLL_ALL
+        for (int r = 0; r < n_rows; r++) {
+            acc[r][v] = bias;
+        }
     }
     size_t tap = (size_t)op->n_in * PANEL, first = (size_t)(o / PANEL) * op->n_taps * tap;
     for (int k = 0; k < op->n_taps; k++) {
@@ -123,8 +131,10 @@ ALWAYS_INLINE void conv_tile(const struct ut_conv *op, int t0, int o, const int 
     float tile[CONV_ROWS * PANEL] __attribute__((aligned(64)));
     UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
-        v_store(tile + r * PANEL, acc[r][0]);
-        v_store(tile + r * PANEL + V_WIDTH, acc[r][1]);
+        UNROLL_ALL
+        for (int v = 0; v < PANEL_VECTORS; v++) {
+            v_store(tile + r * PANEL + v * V_WIDTH, acc[r][v]);
+        }
     }
     store_tile(op, tile, t0, o, n_rows);
 }
@@ -153,37 +163,36 @@ ALWAYS_INLINE void conv_panel(const struct ut_conv *op, int t, int end, int o,
 }
 
 /* One row of n_panels panels from channel o on, their chains side by side: a single row is a
- * product of matrix and vector, and one panel's two chains would wait for the latency of their own
+ * product of matrix and vector, and one panel's chains would wait for the latency of their own
  * multiply-adds. */
 ALWAYS_INLINE void conv_single_row(const struct ut_conv *op, int o, const int n_panels,
                                    const enum weight_type type) {
-    v_float acc[ROW_PANELS][2];
+    const int n_vectors = n_panels * PANEL_VECTORS;
+    v_float acc[ROW_PANELS * PANEL_VECTORS];
     size_t tap = (size_t)op->n_in * PANEL, panel = op->n_taps * tap;
     size_t i = (size_t)(o / PANEL) * panel;
     UNROLL_ALL
-    for (int p = 0; p < n_panels; p++) {
-        const float *bias = op->bias + o + p * PANEL;
-        acc[p][0] = op->bias ? v_load(bias) : v_set(0);
-        acc[p][1] = op->bias ? v_load(bias + V_WIDTH) : v_set(0);
+    for (int v = 0; v < n_vectors; v++) {
+        acc[v] = op->bias ? v_load(op->bias + o + v * V_WIDTH) : v_set(0);
     }
     for (int k = 0; k < op->n_taps; k++) {
         const float *x = op->x + k * op->x_tap;
         for (int c = 0; c < op->n_in; c++, i += PANEL) {
             v_float value = v_set(x[c]);
             UNROLL_ALL
-            for (int p = 0; p < n_panels; p++) {
-                size_t at = i + p * panel;
-                acc[p][0] = v_fma(value, load_weight(op->w, at, type), acc[p][0]);
-                acc[p][1] = v_fma(value, load_weight(op->w, at + V_WIDTH, type), acc[p][1]);
+            for (int v = 0; v < n_vectors; v++) {
+                size_t at = i + v / PANEL_VECTORS * panel + v % PANEL_VECTORS * V_WIDTH;
+                acc[v] = v_fma(value, load_weight(op->w, at, type), acc[v]);
             }
         }
     }
+    float tile[ROW_PANELS * PANEL] __attribute__((aligned(64)));
     UNROLL_ALL
+    for (int v = 0; v < n_vectors; v++) {
+        v_store(tile + v * V_WIDTH, acc[v]);
+    }
     for (int p = 0; p < n_panels; p++) {
-        float tile[PANEL] __attribute__((aligned(64)));
-        v_store(tile, acc[p][0]);
-        v_store(tile + V_WIDTH, acc[p][1]);
-        store_tile(op, tile, 0, o + p * PANEL, 1);
+        store_tile(op, tile + p * PANEL, 0, o + p * PANEL, 1);
     }
 }
 

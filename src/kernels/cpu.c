@@ -1,6 +1,6 @@
 /* Which processor levels this machine has: CPUID for the instructions, XGETBV for the registers the
- * operating system saves (Intel SDM volume 1, chapters 13.3, 14.3 and 15.2). Levels that this build
- * does not contain count as absent. */
+ * operating system saves (Intel SDM volume 1, chapters 13.3, 14.3 and 15.2); AArch64 always has
+ * NEON. Levels that this build does not contain count as absent. */
 #include "kernels/cpu.h"
 
 #include <pthread.h>
@@ -55,6 +55,7 @@ static void detect(void) {
 #if UT_HAVE_X86
     detect_x86();
 #endif
+    supported[UT_CPU_NEON] = UT_HAVE_NEON; /* part of AArch64, as Linux defines it */
 }
 
 const char *ut_cpu_level_name(enum ut_cpu_level level) {

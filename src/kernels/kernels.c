@@ -11,7 +11,7 @@
 static struct ut_kernels tables[UT_CPU_N_LEVELS];
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
-#if UT_HAVE_X86
+#if UT_HAVE_X86 || UT_HAVE_NEON
 static void fill_level(enum ut_cpu_level level, enum ut_cpu_level below,
                        void (*fill_conv)(struct ut_kernels *table),
                        void (*fill_elementwise)(struct ut_kernels *table)) {
@@ -32,6 +32,10 @@ static void fill_tables(void) {
                ut_kernels_fill_elementwise_avx2);
     fill_level(UT_CPU_AVX512, UT_CPU_AVX2, ut_kernels_fill_conv_avx512,
                ut_kernels_fill_elementwise_avx512);
+#endif
+#if UT_HAVE_NEON
+    fill_level(UT_CPU_NEON, UT_CPU_SCALAR, ut_kernels_fill_conv_neon,
+               ut_kernels_fill_elementwise_neon);
 #endif
 }
 

@@ -11,10 +11,12 @@ void ut_kernels_fill_scalar(struct ut_kernels *table);
 /* The convolutions share `panel`, so a level replaces all three or none. */
 void ut_kernels_fill_conv_avx2(struct ut_kernels *table);
 void ut_kernels_fill_conv_avx512(struct ut_kernels *table);
+void ut_kernels_fill_conv_neon(struct ut_kernels *table);
 
 /* Elementwise functions and operations on rows; the spline stays the scalar one. */
 void ut_kernels_fill_elementwise_avx2(struct ut_kernels *table);
 void ut_kernels_fill_elementwise_avx512(struct ut_kernels *table);
+void ut_kernels_fill_elementwise_neon(struct ut_kernels *table);
 
 /* The scalar inverse spline (spline.c). */
 void ut_kernels_spline_inverse(const struct ut_spline *op);

@@ -36,7 +36,15 @@ static double typical_seconds(void (*call)(void *arg), void *arg) {
     return seconds[n / 10];
 }
 
+static double (*const peak_loops[UT_CPU_N_LEVELS])(long n) = {
 #if UT_HAVE_X86
+    [UT_CPU_AVX2] = peak_loop_avx2,
+    [UT_CPU_AVX512] = peak_loop_avx512,
+#elif UT_HAVE_NEON
+    [UT_CPU_NEON] = peak_loop_neon,
+#endif
+};
+
 struct peak {
     double (*loop)(long n);
     double n_mac;
@@ -46,18 +54,12 @@ static void call_peak(void *arg) {
     struct peak *p = arg;
     p->n_mac = p->loop(200000);
 }
-#endif
 
 /* Multiply-adds per second; 0 for a level without a loop of its own. */
 static double measure_peak(enum ut_cpu_level level) {
-#if UT_HAVE_X86
-    struct peak p = {.loop = level == UT_CPU_AVX512 ? peak_loop_avx512 : peak_loop_avx2};
-    if (level == UT_CPU_AVX512 || level == UT_CPU_AVX2) {
-        double seconds = typical_seconds(call_peak, &p);
-        return p.n_mac / seconds;
-    }
-#endif
-    return 0;
+    struct peak p = {.loop = peak_loops[level]};
+    double seconds = p.loop ? typical_seconds(call_peak, &p) : 1;
+    return p.n_mac / seconds;
 }
 
 struct conv_call {

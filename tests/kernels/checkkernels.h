@@ -112,5 +112,6 @@ void bench_level(const struct ut_kernels *table, const char *only);
  * number of multiply-adds. */
 double peak_loop_avx2(long n);
 double peak_loop_avx512(long n);
+double peak_loop_neon(long n);
 
 #endif

@@ -44,12 +44,19 @@ static void test_avx512_implies_avx2(void **state) {
     assert_true(!ut_cpu_level_supported(UT_CPU_AVX512) || ut_cpu_level_best() == UT_CPU_AVX512);
 }
 
+static void test_aarch64_has_neon(void **state) {
+#ifdef __aarch64__
+    assert_int_equal(ut_cpu_level_best(), UT_CPU_NEON);
+#else
+    assert_false(ut_cpu_level_supported(UT_CPU_NEON));
+#endif
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names_parse_back),
-        cmocka_unit_test(test_unknown_names),
-        cmocka_unit_test(test_tables_follow_support),
-        cmocka_unit_test(test_avx512_implies_avx2),
+        cmocka_unit_test(test_names_parse_back),      cmocka_unit_test(test_unknown_names),
+        cmocka_unit_test(test_tables_follow_support), cmocka_unit_test(test_avx512_implies_avx2),
+        cmocka_unit_test(test_aarch64_has_neon),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

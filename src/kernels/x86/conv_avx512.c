@@ -2,6 +2,7 @@
 #include "kernels/x86/vec_avx512.h"
 
 #define CONV_ROWS 12
+#define PANEL_VECTORS 2
 #include "kernels/conv_template.h"
 
 void ut_kernels_fill_conv_avx512(struct ut_kernels *table) {

@@ -64,12 +64,48 @@ static bool has_rules(const struct ut_weights *gguf) {
     return gguf && ut_gguf_get_int(gguf, "phonemizer.type", &type, NULL) == UTTER_OK && type == 0;
 }
 
-/* ---- Use ----------------------------------------------------------------------------------- */
+/* ---- misaki's files ----------------------------------------------------------------------- */
+
+static utter_status look_for(struct ut_kokoro_lexicons *lexicons, int accent, utter_error *err) {
+    static const char *const places[] = {"", "/lexicon"};
+    struct ut_lexicon **out = &lexicons->accents[accent].lexicon;
+    char folder[PATH_MAX];
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        int n = snprintf(folder, sizeof folder, "%s%s", lexicons->folder, places[i]);
+        utter_status status = n < PATH_MAX ? ut_lexicon_open_misaki(lexicons->mem, folder,
+                                                                    accent == AMERICAN, out, err)
+                                           : UTTER_ERROR_NOT_FOUND;
+        if (status == UTTER_OK) {
+            ut_log(&lexicons->log, UTTER_LOG_INFO, "words are looked up in the lexicon in %s",
+                   folder);
+        }
+        if (status != UTTER_ERROR_NOT_FOUND) {
+            return status;
+        }
+    }
+    return UTTER_OK;
+}
 
 utter_status ut_kokoro_lexicons_get(struct ut_kokoro_lexicons *lexicons, char language,
                                     const struct ut_lexicon **out, utter_error *err) {
-    *out = language == 'a' || language == 'b' ? lexicons->rules : NULL;
-    return UTTER_OK;
+    *out = NULL;
+    if (language != 'a' && language != 'b') {
+        return UTTER_OK;
+    }
+    if (lexicons->rules) {
+        *out = lexicons->rules;
+        return UTTER_OK;
+    }
+    int accent = language == 'a' ? AMERICAN : BRITISH;
+    pthread_mutex_lock(&lexicons->lock);
+    utter_status status = UTTER_OK;
+    if (!lexicons->accents[accent].looked_for) {
+        status = look_for(lexicons, accent, err);
+        lexicons->accents[accent].looked_for = status == UTTER_OK;
+    }
+    *out = lexicons->accents[accent].lexicon;
+    pthread_mutex_unlock(&lexicons->lock);
+    return status;
 }
 
 /* ---- Life --------------------------------------------------------------------------------- */

@@ -1,9 +1,11 @@
-/* Lexicons of a Kokoro model: rules inside a GGUF file, and files that contradict themselves. */
+/* Lexicons of a Kokoro model: rules inside a GGUF file, misaki's files in either place, and what is
+ * damaged. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -119,11 +121,84 @@ static void rules_that_contradict(void **state) {
     ut_weights_close(weights);
 }
 
+/* ---- misaki's files ------------------------------------------------------------------------- */
+
+static void put(const char *folder, const char *name, const char *text) {
+    char file[160];
+    snprintf(file, sizeof file, "%s/%s", folder, name);
+    FILE *out = fopen(file, "wb");
+    assert_non_null(out);
+    fputs(text, out);
+    fclose(out);
+}
+
+static void drop(const char *folder, const char *name) {
+    char file[160];
+    snprintf(file, sizeof file, "%s/%s", folder, name);
+    assert_int_equal(unlink(file), 0);
+}
+
+static struct ut_kokoro_lexicons *open_beside(const char *folder) {
+    struct ut_kokoro_lexicons *lexicons;
+    char model[160];
+    utter_error err;
+    snprintf(model, sizeof model, "%s/kokoro.pth", folder);
+    assert_int_equal(ut_kokoro_lexicons_create(&mem, model, NULL, &silent, &lexicons, &err),
+                     UTTER_OK);
+    return lexicons;
+}
+
+/* Beside the model, else in lexicon/ beside it; each accent by itself, once. */
+static void files_in_either_place(void **state) {
+    static const char words[] = "{\"hello\": \"h\u0259l\u02c8O\"}";
+    char folder[] = "/tmp/utter-test-XXXXXX", inner[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(inner, sizeof inner, "%s/lexicon", folder);
+    assert_int_equal(mkdir(inner, 0700), 0);
+    put(folder, "us_gold.json", words);
+    put(inner, "gb_gold.json", words);
+    const struct ut_lexicon *american, *british, *again, *other;
+    utter_error err;
+    struct ut_kokoro_lexicons *lexicons = open_beside(folder);
+    assert_int_equal(ut_kokoro_lexicons_get(lexicons, 'a', &american, &err), UTTER_OK);
+    assert_int_equal(ut_kokoro_lexicons_get(lexicons, 'b', &british, &err), UTTER_OK);
+    assert_int_equal(ut_kokoro_lexicons_get(lexicons, 'e', &other, &err), UTTER_OK);
+    assert_true(american && british && american != british && !other);
+    drop(folder, "us_gold.json");
+    assert_int_equal(ut_kokoro_lexicons_get(lexicons, 'a', &again, &err), UTTER_OK);
+    assert_ptr_equal(again, american);
+    ut_kokoro_lexicons_destroy(lexicons);
+    lexicons = open_beside(folder);
+    assert_int_equal(ut_kokoro_lexicons_get(lexicons, 'a', &american, &err), UTTER_OK);
+    assert_null(american);
+    ut_kokoro_lexicons_destroy(lexicons);
+    drop(inner, "gb_gold.json");
+    rmdir(inner);
+    rmdir(folder);
+}
+
+static void damaged_files_are_told_of(void **state) {
+    char folder[] = "/tmp/utter-test-XXXXXX";
+    const struct ut_lexicon *lexicon;
+    utter_error err;
+    assert_non_null(mkdtemp(folder));
+    put(folder, "us_gold.json", "{\"hello\": ");
+    struct ut_kokoro_lexicons *lexicons = open_beside(folder);
+    for (int i = 0; i < 2; i++) { /* also the second time */
+        assert_int_equal(ut_kokoro_lexicons_get(lexicons, 'a', &lexicon, &err), UTTER_ERROR_FORMAT);
+        assert_non_null(strstr(err.message, "us_gold.json"));
+        assert_null(lexicon);
+    }
+    ut_kokoro_lexicons_destroy(lexicons);
+    drop(folder, "us_gold.json");
+    rmdir(folder);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rules_are_for_english),
-        cmocka_unit_test(espeak_models_have_none),
-        cmocka_unit_test(rules_that_contradict),
+        cmocka_unit_test(rules_are_for_english),     cmocka_unit_test(espeak_models_have_none),
+        cmocka_unit_test(rules_that_contradict),     cmocka_unit_test(files_in_either_place),
+        cmocka_unit_test(damaged_files_are_told_of),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -214,7 +214,7 @@ typedef struct utter_speak_options {
     float volume;        /* gain, 0..10; samples stay within -1..1 */
     bool normalize;      /* scale every sentence to full level, as the piper program does */
     /* 0..10, added after every sentence. NAN: between sentences only, 0.15 s, and 0.35 s between
-     * paragraphs; the formant voice pauses by itself. */
+     * paragraphs; 0.25 s and 0.55 s for Kokoro, whose silence is cut; the formant voice pauses by itself. */
     float sentence_silence_s;
     uint64_t seed;       /* same seed, same text, same processor level: same samples (the formant
                           * voice excepted: espeak-ng keeps a state of its own between texts) */
@@ -223,7 +223,7 @@ typedef struct utter_speak_options {
     const char *language;
     utter_progress_fn progress; /* after each sentence; NULL: none */
     void *progress_user;
-    /* A speaker by name or number, used instead of `speaker`; of Kokoro also a mixture,
+    /* A speaker by name, used instead of `speaker`; of Kokoro also a mixture of several,
      * "af_bella(0.7)+af_sky(0.3)". NULL: `speaker`. */
     const char *voice;
 } utter_speak_options;

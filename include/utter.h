@@ -371,7 +371,7 @@ typedef struct utter_import_result {
 /* Writes the model at `path` (a file or folder, as utter_voice_open takes it) with its configuration and
  * voices into one GGUF file, which utter_voice_open opens. The model is loaded and checked first. The
  * file appears under its name when it is complete; a file that was there is replaced then.
- * ERROR_ARGUMENT when the model is GGUF already, or `out_path` is one of its own files; ERROR_NOT_FOUND
+ * ERROR_ARGUMENT when the model is GGUF already, or `out_path` is the model itself; ERROR_NOT_FOUND
  * for a pattern that fits no voice. `options`, `result` and `err` may be NULL. */
 UTTER_API UTTER_CHECKED utter_status utter_import(utter_engine *engine, const char *path,
                                                   const char *out_path,

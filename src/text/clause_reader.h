@@ -17,6 +17,8 @@ struct ut_clause_reader { /* large: not for the stack */
     size_t n_shown; /* bytes of text that were in the window so far */
     size_t begin;   /* of the next clause in text */
     const char *at; /* where espeak-ng goes on in the window; NULL: it has read all of it */
+    size_t n_unread; /* characters of foreign scripts since its owner set it to 0 */
+    char language[8];
     size_t n_window;
     char window[UT_CLAUSE_WINDOW_BYTES + 1];
 };
@@ -31,13 +33,17 @@ struct ut_clause {
 void ut_clause_reset(void);
 
 /* Valid UTF-8 without NUL bytes, which must outlive the reader. Other control characters are read as
- * spaces: to espeak-ng they would be commands. */
+ * spaces: to espeak-ng they would be commands. So are characters of scripts that espeak-ng would read with another
+ * of its languages, for that corrupts its memory (Bengali digits with an English voice); n_unread counts them. */
 void ut_clause_start(struct ut_clause_reader *reader, const char *text, size_t n);
 bool ut_clause_has_more(const struct ut_clause_reader *reader);
 
 /* Translates the next clause; also of an empty text. `phoneme_mode` is that of espeak_TextToPhonemes. */
 UTTER_CHECKED utter_status ut_clause_read(struct ut_clause_reader *reader, int phoneme_mode,
                                           struct ut_clause *out, utter_error *err);
+
+/* Logs how many characters were not read, if any. */
+void ut_clause_warn(const struct ut_clause_reader *reader, const struct ut_log *log);
 
 /* Takes the language flags out of text behind its byte `from`: "(en)" where a word of another language
  * begins or ends. */

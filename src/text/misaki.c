@@ -121,6 +121,9 @@ utter_status ut_phonemize_misaki(struct ut_mem *mem, const struct ut_misaki *mis
         .word = {{.mem = mem}, {.mem = mem}},
     };
     status = read_lines(&reader, n_bytes, out, err);
+    if (status == UTTER_OK && reader.clauses) {
+        ut_clause_warn(reader.clauses, log);
+    }
     if (status == UTTER_OK && reader.n_unknown > 0) {
         ut_log(log, UTTER_LOG_WARNING,
                "%zu words have no phonemes in the lexicon and are not spoken", reader.n_unknown);

@@ -242,6 +242,7 @@ static utter_status take_espeak(struct ut_misaki_reader *reader, utter_error *er
             ut_espeak_set_voice(ut_misaki_espeak_voice(reader->misaki->language), reader->log, err);
         if (status == UTTER_OK) {
             ut_clause_reset();
+            clauses->n_unread = 0;
             reader->clauses = clauses;
             return UTTER_OK;
         }

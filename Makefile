@@ -24,6 +24,18 @@ test-tsan: SETUP = -Db_sanitize=thread $(SANITIZE) -Dtests=enabled
 test-tsan: build-tsan/build.ninja
 	meson test -C build-tsan --print-errorlogs --timeout-multiplier 10 --suite threads
 
+# Kernels, arithmetic, weights and golden traces of AArch64, under qemu-user where this machine is of
+# another kind: the tests that take an emulated processor less than a minute and a half.
+NEON_TESTS = kernels-cpu kernels-neon base-json base-nearest quant-half quant-dequantize quant-quantize \
+    compute-arena compute-ops compute-pool compute-rng compute-time_conv compute-lstm weights-blocks \
+    weights-detect weights-dtype weights-gguf weights-gguf_values weights-onnx weights-onnx_tensor \
+    weights-protobuf weights-pickle weights-safetensors weights-table weights-torch \
+    weights-torch_tensor weights-zip models-trace piper-decoder piper-session kokoro-layout kokoro-text_side
+test-neon: SETUP = --cross-file cross/aarch64.txt -Dtests=enabled -Despeak=disabled -Dicu=disabled \
+    -Dsndfile=disabled -Dsoxr=disabled -Dportaudio=disabled -Dcli=false
+test-neon: build-neon/build.ninja
+	meson test -C build-neon --print-errorlogs --timeout-multiplier 4 $(NEON_TESTS)
+
 lint: $(BUILD)/build.ninja
 	meson test -C $(BUILD) --print-errorlogs --suite lint
 
@@ -41,7 +53,7 @@ install: all
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf $(BUILD) build-asan build-tsan build-fuzz
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-neon
 
-.PHONY: all test test-asan test-tsan lint bench fuzz install clean
+.PHONY: all test test-asan test-tsan test-neon lint bench fuzz install clean
 .PRECIOUS: %/build.ninja

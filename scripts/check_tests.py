@@ -7,7 +7,9 @@ from pathlib import Path
 
 TESTED_BY = {
     "backend/import.c": "tests/speech/import.c",
+    "backend/kokoro_voice.c": "tests/backend/native_kokoro.c",
     "backend/native_voice.c": "tests/backend/native.c",
+    "backend/piper_voice.c": "tests/backend/native_piper.c",
     "cli/backends.c": "tests/cli/commands.py",
     "cli/bench.c": "tests/cli/commands.py",
     "cli/common.c": "tests/cli/errors.py",

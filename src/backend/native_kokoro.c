@@ -1,42 +1,17 @@
-/* Kokoro through utter's own kernels. Text becomes chunks of phonemes as the misaki package makes
- * them, with espeak-ng or a lexicon underneath, a chunk becomes ids between two zeros and, with a
- * style row of the voice that fits its length, one run of the model. A run has no samples before
- * its end: its normalisations span the chunk. Front end and model: docs/models/kokoro.md. */
-#include <stdio.h>
-#include <string.h>
-
-#include "backend/kokoro_lexicon.h"
-#include "backend/native.h"
-#include "backend/split.h"
-#include "base/checked.h"
-#include "base/utf8.h"
+/* Kokoro through utter's own kernels; what its voices have in common with those of other backends
+ * is in kokoro_voice.c. A run has no samples before its end: its normalisations span the chunk. */
+#include "backend/kokoro_voice.h"
 #include "models/kokoro/kokoro.h"
 #include "models/model_file.h"
-#include "text/misaki.h"
-
-enum { MAX_LOGGED = 8 };
 
 struct kokoro_voice {
-    struct ut_backend_voice base;
-    struct ut_backend_context context;
-    struct ut_native_names names;
+    struct ut_kokoro_voice common;
     struct ut_kokoro *model;
-    const struct ut_kokoro_config *config;
-    const struct ut_kokoro_voices *voices;
-    struct ut_kokoro_info info;
-    struct ut_kokoro_lexicons *lexicons;
-    int32_t default_speaker;
 };
 
 struct kokoro_session {
-    const struct kokoro_voice *voice;
+    struct ut_kokoro_text text;
     struct ut_kokoro_session *kokoro;
-    float *style; /* [2 * style_dim] */
-    int32_t *ids; /* of all units of the last piece */
-    size_t n_ids, ids_capacity;
-    uint32_t n_skipped;
-    uint32_t logged[MAX_LOGGED]; /* symbols without an id that were told of */
-    size_t n_logged;
 };
 
 static const struct kokoro_voice *voice_of(const struct ut_backend_voice *voice) {
@@ -52,22 +27,29 @@ static struct kokoro_session *session_of(struct ut_backend_session *session) {
 static void kokoro_close(struct ut_backend_voice *base) {
     struct kokoro_voice *voice = (struct kokoro_voice *)base;
     if (voice) {
-        struct ut_mem *mem = voice->context.mem;
-        ut_kokoro_lexicons_destroy(voice->lexicons);
+        struct ut_mem *mem = voice->common.context.mem;
+        ut_kokoro_voice_free(&voice->common);
         ut_kokoro_close(voice->model);
-        ut_native_names_free(&voice->names, mem);
         ut_mem_free(mem, voice);
     }
 }
 
-/* The voice that the model's authors call their best, else the first. */
-static int32_t find_default(const struct ut_kokoro_voices *voices) {
-    for (size_t i = 0; i < ut_kokoro_voices_count(voices); i++) {
-        if (strcmp(ut_kokoro_voices_name(voices, i), "af_heart") == 0) {
-            return (int32_t)i;
-        }
-    }
-    return 0;
+static utter_status describe_loaded(struct kokoro_voice *voice, utter_error *err) {
+    struct ut_kokoro_voice *common = &voice->common;
+    struct ut_kokoro_info model;
+    ut_kokoro_get_info(voice->model, &model);
+    common->config = ut_kokoro_get_config(voice->model);
+    common->voices = ut_kokoro_get_voices(voice->model);
+    common->n_token = model.n_token;
+    common->hidden_dim = model.hidden_dim;
+    common->style_dim = model.style_dim;
+    common->max_ids = model.max_ids;
+    utter_status status = ut_kokoro_voice_init(common, ut_kokoro_gguf(voice->model), err);
+    common->info.format = ut_format_label(model.format);
+    common->info.quantization = ut_dtype_name(model.weight_type);
+    common->info.n_parameters = model.n_parameters;
+    common->info.file_bytes = model.file_bytes;
+    return status;
 }
 
 static utter_status kokoro_open(const struct ut_backend_context *context, const char *path,
@@ -77,314 +59,28 @@ static utter_status kokoro_open(const struct ut_backend_context *context, const 
     if (!voice) {
         return ut_fail_memory(err, sizeof *voice);
     }
-    voice->base.backend = &ut_native_kokoro;
-    voice->context = *context;
-    utter_status status = ut_native_names_init(&voice->names, context->mem, path, err);
+    struct ut_kokoro_voice *common = &voice->common;
+    common->base.backend = &ut_native_kokoro;
+    common->context = *context;
+    utter_status status = ut_native_names_init(&common->names, context->mem, path, err);
     if (status == UTTER_OK) {
-        status = ut_kokoro_open(context->mem, &context->compute, voice->names.file,
-                                &voice->context.log, &voice->model, err);
+        status = ut_kokoro_open(context->mem, &context->compute, common->names.file,
+                                &common->context.log, &voice->model, err);
     }
-    if (status == UTTER_OK) {
-        voice->config = ut_kokoro_get_config(voice->model);
-        voice->voices = ut_kokoro_get_voices(voice->model);
-        ut_kokoro_get_info(voice->model, &voice->info);
-        voice->default_speaker = find_default(voice->voices);
-        status =
-            ut_kokoro_lexicons_create(context->mem, voice->names.file, ut_kokoro_gguf(voice->model),
-                                      &voice->context.log, &voice->lexicons, err);
-    }
+    status = status ? status : describe_loaded(voice, err);
     if (status != UTTER_OK) {
-        kokoro_close(&voice->base);
+        kokoro_close(&common->base);
         return status;
     }
-    *out = &voice->base;
+    *out = &common->base;
     return UTTER_OK;
-}
-
-static size_t kokoro_max_ids(const struct ut_backend_voice *base) {
-    return (size_t)voice_of(base)->info.max_ids;
-}
-
-static int32_t n_speakers(const struct kokoro_voice *voice) {
-    return (int32_t)ut_kokoro_voices_count(voice->voices);
-}
-
-static const char *kokoro_speaker_name(const struct ut_backend_voice *base, int32_t index) {
-    const struct kokoro_voice *voice = voice_of(base);
-    bool there = index >= 0 && index < n_speakers(voice);
-    return there ? ut_kokoro_voices_name(voice->voices, (size_t)index) : NULL;
-}
-
-static int32_t kokoro_default_speaker(const struct ut_backend_voice *base) {
-    return voice_of(base)->default_speaker;
-}
-
-static utter_status kokoro_check_voice(const struct ut_backend_voice *base, const char *expression,
-                                       utter_error *err) {
-    struct ut_kokoro_blend blend;
-    return ut_kokoro_blend_parse(voice_of(base)->voices, expression, &blend, err);
-}
-
-/* ---- Language ----------------------------------------------------------------------------- */
-
-static const struct {
-    char code;
-    const char *tag;
-} languages[] = {
-    {'a', "en-us"}, {'b', "en-gb"}, {'e', "es"},    {'f', "fr-fr"}, {'h', "hi"},
-    {'i', "it"},    {'j', "ja"},    {'p', "pt-br"}, {'z', "zh"},
-};
-
-/* The published voices are called by language, then f or m: "af_heart", "jm_kumo". A name of
- * another form tells nothing; the model's first language is American English. */
-static char language_of_name(const char *name) {
-    bool telling = name[0] && (name[1] == 'f' || name[1] == 'm') && (!name[2] || name[2] == '_');
-    char code = telling ? ut_misaki_language((char[]){name[0], '\0'}) : 0;
-    return code ? code : 'a';
-}
-
-/* The language asked for, else that of the voice, of a mixture's first voice. 0: there is none
- * such. */
-static char language_of(const struct kokoro_voice *voice, const struct ut_speak_params *params) {
-    struct ut_kokoro_blend blend;
-    size_t speaker = (size_t)params->speaker;
-    if (params->language) {
-        return ut_misaki_language(params->language);
-    }
-    if (params->voice &&
-        ut_kokoro_blend_parse(voice->voices, params->voice, &blend, NULL) == UTTER_OK) {
-        speaker = blend.parts[0].voice;
-    }
-    return language_of_name(ut_kokoro_voices_name(voice->voices, speaker));
-}
-
-static const char *tag_of(char code) {
-    for (size_t i = 0; i < UT_COUNT(languages); i++) {
-        if (languages[i].code == code) {
-            return languages[i].tag;
-        }
-    }
-    return "";
-}
-
-static const char *kokoro_language(const struct ut_backend_voice *base,
-                                   const struct ut_speak_params *params) {
-    return tag_of(language_of(voice_of(base), params));
-}
-
-static const char *kokoro_espeak_voice(const struct ut_backend_voice *base,
-                                       const struct ut_speak_params *params) {
-    char code = language_of(voice_of(base), params);
-    return code ? ut_misaki_espeak_voice(code) : "";
-}
-
-static utter_status fail_language(const char *name, utter_error *err) {
-    char list[128] = "";
-    for (size_t i = 0; i < UT_COUNT(languages); i++) {
-        size_t n = strlen(list);
-        snprintf(list + n, sizeof list - n, "%s%c %s", i ? ", " : "", languages[i].code,
-                 languages[i].tag);
-    }
-    return ut_fail(err, UTTER_ERROR_NOT_FOUND, "Kokoro has no language '%.40s'; it has %s", name,
-                   list);
-}
-
-/* ---- Information -------------------------------------------------------------------------- */
-
-static void kokoro_info(const struct ut_backend_voice *base, utter_voice_info *out) {
-    const struct kokoro_voice *voice = voice_of(base);
-    const char *speaker = kokoro_speaker_name(base, voice->default_speaker);
-    out->name = voice->names.name;
-    out->path = voice->names.path;
-    out->family = "kokoro";
-    out->format = ut_format_label(voice->info.format);
-    out->backend = base->backend->name;
-    out->language = tag_of(language_of_name(speaker));
-    out->quantization = ut_dtype_name(voice->info.weight_type);
-    out->sample_rate_hz = UT_KOKORO_RATE_HZ;
-    out->n_speakers = n_speakers(voice);
-    out->n_parameters = voice->info.n_parameters;
-    out->file_bytes = voice->info.file_bytes;
-    out->noise_scale = out->noise_w = 0;
-    out->length_scale = 1;
-}
-
-static void describe_voice(struct ut_json_writer *json, const struct ut_backend_voice *base) {
-    const struct kokoro_voice *voice = voice_of(base);
-    utter_voice_info info = {0};
-    kokoro_info(base, &info);
-    ut_json_put_string(json, "name", info.name);
-    ut_json_put_string(json, "path", info.path);
-    ut_json_put_string(json, "family", info.family);
-    ut_json_put_string(json, "format", info.format);
-    ut_json_put_string(json, "backend", info.backend);
-    ut_json_put_string(json, "language", info.language);
-    ut_json_put_string(json, "quantization", info.quantization);
-    ut_json_put_uint(json, "sample_rate_hz", UT_KOKORO_RATE_HZ);
-    ut_json_put_uint(json, "n_parameters", info.n_parameters);
-    ut_json_put_uint(json, "file_bytes", info.file_bytes);
-    ut_json_put_uint(json, "default_speaker", (uint64_t)voice->default_speaker);
-    ut_json_put_array(json, "speakers");
-    for (int32_t i = 0; i < info.n_speakers; i++) {
-        ut_json_put_string(json, NULL, kokoro_speaker_name(base, i));
-    }
-    ut_json_put_end_array(json);
-    ut_json_put_object(json, "model");
-    ut_json_put_uint(json, "n_vocab", (uint64_t)voice->info.n_token);
-    ut_json_put_uint(json, "n_hidden", (uint64_t)voice->info.hidden_dim);
-    ut_json_put_uint(json, "n_style", 2 * (uint64_t)voice->info.style_dim);
-    ut_json_put_uint(json, "max_ids", (uint64_t)voice->info.max_ids);
-    ut_json_put_end_object(json);
 }
 
 static utter_status kokoro_describe(const struct ut_backend_voice *base, bool tensors, char **out,
                                     utter_error *err) {
-    const struct kokoro_voice *voice = voice_of(base);
-    return ut_native_describe(voice->context.mem, base, voice->names.file, tensors, describe_voice,
-                              out, err);
-}
-
-/* ---- Text to units ------------------------------------------------------------------------ */
-
-static utter_status append_id(struct kokoro_session *session, int32_t id, utter_error *err) {
-    if (session->n_ids == session->ids_capacity) {
-        size_t capacity = UT_MAX(2 * session->ids_capacity, 256);
-        int32_t *grown = ut_mem_realloc(session->voice->context.mem, UT_MEM_SESSION, session->ids,
-                                        capacity * sizeof *grown);
-        if (!grown) {
-            return ut_fail_memory(err, capacity * sizeof *grown);
-        }
-        session->ids = grown;
-        session->ids_capacity = capacity;
-    }
-    session->ids[session->n_ids++] = id;
-    return UTTER_OK;
-}
-
-/* Each symbol is told of once a piece; behind MAX_LOGGED no more are. */
-static void skip_symbol(struct kokoro_session *session, uint32_t symbol) {
-    char text[4];
-    session->n_skipped++;
-    for (size_t i = 0; i < session->n_logged; i++) {
-        if (session->logged[i] == symbol) {
-            return;
-        }
-    }
-    if (session->n_logged < MAX_LOGGED) {
-        session->logged[session->n_logged++] = symbol;
-        ut_log(&session->voice->context.log, UTTER_LOG_WARNING,
-               "the model has no id for the phoneme '%.*s' (U+%04X): it is left out",
-               (int)ut_utf8_encode((int32_t)symbol, text), text, (unsigned)symbol);
-    }
-}
-
-/* A zero, the ids of the known symbols, a zero. A part without any makes no unit. The style row
- * goes by all symbols, known or not, as in the reference. */
-static utter_status append_part(struct kokoro_session *session, const char *phonemes, size_t n,
-                                struct ut_unit unit, struct ut_units *out, utter_error *err) {
-    size_t begin = session->n_ids, n_bytes;
-    utter_status status = append_id(session, 0, err);
-    for (size_t at = 0; at < n && status == UTTER_OK; at += n_bytes) {
-        int32_t symbol = ut_utf8_decode(phonemes + at, n - at, &n_bytes);
-        int32_t id =
-            symbol < 0 ? -1 : ut_kokoro_symbol_id(session->voice->config, (uint32_t)symbol);
-        unit.n_symbols++;
-        if (id >= 0) {
-            status = append_id(session, id, err);
-        } else {
-            skip_symbol(session, symbol < 0 ? 0xFFFD : (uint32_t)symbol);
-        }
-    }
-    status = status ? status : append_id(session, 0, err);
-    unit.n_ids = session->n_ids - begin;
-    if (status != UTTER_OK || unit.n_ids == 2) {
-        session->n_ids = begin;
-        return status;
-    }
-    return ut_units_append(out, unit, err);
-}
-
-/* Bytes of the mark among `marks` (ended by NULL) that text[0..n) ends with, 0 if none. */
-static size_t ends_with_any(const char *text, size_t n, const char *const *marks) {
-    for (size_t i = 0; marks[i]; i++) {
-        size_t n_mark = strlen(marks[i]);
-        if (n >= n_mark && memcmp(text + n - n_mark, marks[i], n_mark) == 0) {
-            return n_mark;
-        }
-    }
-    return 0;
-}
-
-/* A chunk that does not end a sentence was cut at a clause: no pause belongs there but its mark's.
- */
-static enum ut_unit_end end_of_chunk(const struct ut_sentence *chunk) {
-    static const char *const closing[] = {" ", ")", "”", "\"", NULL};
-    static const char *const ends[] = {".", "!", "?", "…", ":", ";", NULL};
-    size_t n = chunk->n_bytes, n_mark;
-    while ((n_mark = ends_with_any(chunk->phonemes, n, closing)) > 0) {
-        n -= n_mark;
-    }
-    return ends_with_any(chunk->phonemes, n, ends) ? UT_UNIT_SENTENCE : UT_UNIT_CUT;
-}
-
-/* A chunk fits the published model; one with fewer positions needs parts of it. */
-static utter_status append_chunk(struct kokoro_session *session, const char *text,
-                                 const struct ut_sentence *chunk, struct ut_units *out,
-                                 utter_error *err) {
-    size_t max_symbols = (size_t)UT_MAX(session->voice->info.max_ids - 2, 1);
-    size_t n = chunk->n_bytes, end;
-    enum ut_unit_end last = chunk->paragraph ? UT_UNIT_PARAGRAPH : end_of_chunk(chunk);
-    utter_status status = UTTER_OK;
-    for (size_t begin = 0; begin < n && status == UTTER_OK; begin = end) {
-        end = ut_split_phonemes(chunk->phonemes, begin, n, max_symbols);
-        struct ut_unit unit = {
-            .text_begin = ut_split_text(text, chunk->text_begin, chunk->text_end, begin, n),
-            .text_end = ut_split_text(text, chunk->text_begin, chunk->text_end, end, n),
-            .end = end < n ? UT_UNIT_CUT : last,
-        };
-        status = append_part(session, chunk->phonemes + begin, end - begin, unit, out, err);
-    }
-    return status;
-}
-
-static utter_status phonemize(struct kokoro_session *session, const char *text, size_t n_bytes,
-                              const struct ut_speak_params *params, struct ut_sentences *chunks,
-                              utter_error *err) {
-    const struct kokoro_voice *voice = session->voice;
-    struct ut_misaki misaki = {.language = language_of(voice, params)};
-    if (!misaki.language) {
-        return fail_language(params->language, err);
-    }
-    utter_status status =
-        ut_kokoro_lexicons_get(voice->lexicons, misaki.language, &misaki.lexicon, err);
-    return status ? status
-                  : ut_phonemize_misaki(voice->context.mem, &misaki, text, n_bytes, chunks,
-                                        &voice->context.log, err);
-}
-
-static utter_status kokoro_units(struct ut_backend_session *base, const char *text, size_t n_bytes,
-                                 const struct ut_speak_params *params, struct ut_units *out,
-                                 utter_error *err) {
-    struct kokoro_session *session = session_of(base);
-    struct ut_sentences chunks = {.mem = session->voice->context.mem};
-    ut_units_clear(out);
-    session->n_ids = session->n_logged = session->n_skipped = 0;
-    utter_status status = phonemize(session, text, n_bytes, params, &chunks, err);
-    for (size_t i = 0; i < chunks.n && status == UTTER_OK; i++) {
-        status = append_chunk(session, text, &chunks.items[i], out, err);
-    }
-    ut_sentences_free(&chunks);
-    if (status != UTTER_OK) {
-        ut_units_clear(out);
-        return status;
-    }
-    const int32_t *ids = session->ids;
-    for (size_t i = 0; i < out->n; i++) {
-        out->items[i].ids = ids;
-        ids += out->items[i].n_ids;
-    }
-    out->n_skipped_symbols = session->n_skipped;
-    return status;
+    const struct ut_kokoro_voice *voice = &voice_of(base)->common;
+    return ut_native_describe(voice->context.mem, base, voice->names.file, tensors,
+                              ut_kokoro_voice_describe, out, err);
 }
 
 /* ---- Speaking ----------------------------------------------------------------------------- */
@@ -392,10 +88,9 @@ static utter_status kokoro_units(struct ut_backend_session *base, const char *te
 static void kokoro_session_destroy(struct ut_backend_session *base) {
     struct kokoro_session *session = session_of(base);
     if (session) {
-        struct ut_mem *mem = session->voice->context.mem;
+        struct ut_mem *mem = session->text.voice->context.mem;
         ut_kokoro_session_destroy(session->kokoro);
-        ut_mem_free(mem, session->style);
-        ut_mem_free(mem, session->ids);
+        ut_kokoro_text_free(&session->text);
         ut_mem_free(mem, session);
     }
 }
@@ -403,18 +98,14 @@ static void kokoro_session_destroy(struct ut_backend_session *base) {
 static utter_status kokoro_session_create(const struct ut_backend_voice *base,
                                           struct ut_backend_session **out, utter_error *err) {
     const struct kokoro_voice *voice = voice_of(base);
-    struct ut_mem *mem = voice->context.mem;
-    size_t n_style = 2 * (size_t)voice->info.style_dim;
     *out = NULL;
-    struct kokoro_session *session = ut_mem_calloc(mem, UT_MEM_SESSION, 1, sizeof *session);
+    struct kokoro_session *session =
+        ut_mem_calloc(voice->common.context.mem, UT_MEM_SESSION, 1, sizeof *session);
     if (!session) {
         return ut_fail_memory(err, sizeof *session);
     }
-    session->voice = voice;
-    session->style = ut_mem_calloc(mem, UT_MEM_SESSION, n_style, sizeof *session->style);
-    utter_status status = session->style
-                              ? ut_kokoro_session_create(voice->model, &session->kokoro, err)
-                              : ut_fail_memory(err, n_style * sizeof *session->style);
+    utter_status status = ut_kokoro_text_init(&session->text, &voice->common, err);
+    status = status ? status : ut_kokoro_session_create(voice->model, &session->kokoro, err);
     if (status != UTTER_OK) {
         kokoro_session_destroy((struct ut_backend_session *)session);
         return status;
@@ -423,26 +114,16 @@ static utter_status kokoro_session_create(const struct ut_backend_voice *base,
     return UTTER_OK;
 }
 
-static utter_status find_style(struct kokoro_session *session, const struct ut_unit *unit,
-                               const struct ut_speak_params *params, utter_error *err) {
-    const struct ut_kokoro_voices *voices = session->voice->voices;
-    struct ut_kokoro_blend blend = {.n = 1, .parts = {{(uint32_t)params->speaker, 1}}};
-    size_t n_symbols = unit->n_symbols ? unit->n_symbols : UT_MAX(unit->n_ids, 3) - 2;
-    utter_status status =
-        params->voice ? ut_kokoro_blend_parse(voices, params->voice, &blend, err) : UTTER_OK;
-    return status ? status : ut_kokoro_style(voices, &blend, n_symbols, session->style, err);
-}
-
 static utter_status kokoro_speak(struct ut_backend_session *base, const struct ut_unit *unit,
                                  const struct ut_speak_params *params, struct ut_speak_stats *stats,
                                  utter_error *err) {
     struct kokoro_session *session = session_of(base);
     struct ut_kokoro_result result = {0};
-    utter_status status = find_style(session, unit, params, err);
+    utter_status status = ut_kokoro_text_style(&session->text, unit, params, err);
     struct ut_kokoro_request request = {
         .ids = unit->ids,
         .n_ids = unit->n_ids,
-        .style = session->style,
+        .style = session->text.style,
         .speed = params->speed,
         .seed = params->seed,
         .trim = params->text != NULL, /* ids from the caller: what the model makes of them, whole */
@@ -483,17 +164,17 @@ const struct ut_backend ut_native_kokoro = {
     .pause_s = {[UT_UNIT_SENTENCE] = 0.25f, [UT_UNIT_PARAGRAPH] = 0.55f},
     .open = kokoro_open,
     .close = kokoro_close,
-    .max_ids = kokoro_max_ids,
-    .info = kokoro_info,
-    .speaker_name = kokoro_speaker_name,
-    .default_speaker = kokoro_default_speaker,
-    .check_voice = kokoro_check_voice,
-    .language = kokoro_language,
-    .espeak_voice = kokoro_espeak_voice,
+    .max_ids = ut_kokoro_voice_max_ids,
+    .info = ut_kokoro_voice_info,
+    .speaker_name = ut_kokoro_voice_speaker_name,
+    .default_speaker = ut_kokoro_voice_default_speaker,
+    .check_voice = ut_kokoro_voice_check,
+    .language = ut_kokoro_voice_language,
+    .espeak_voice = ut_kokoro_voice_espeak,
     .describe = kokoro_describe,
     .session_create = kokoro_session_create,
     .session_destroy = kokoro_session_destroy,
-    .units = kokoro_units,
+    .units = ut_kokoro_text_units,
     .speak = kokoro_speak,
     .trace = kokoro_trace,
 };

@@ -98,6 +98,10 @@ typedef struct utter_engine_options {
     utter_log_fn log;                 /* NULL: silent */
     void *log_user;
     const utter_allocator *allocator; /* copied; NULL: the C library's */
+    uint64_t memory_limit_bytes; /* of everything utter allocates, the sum of the first three of
+                                  * utter_memory; 0: none. Beyond it ERROR_MEMORY: opening a model then
+                                  * takes a smaller variant where there is one, speaking falls back */
+    bool lock_memory; /* keep weights from being swapped out (mlock); a warning when not permitted */
 } utter_engine_options;
 
 UTTER_API void utter_engine_options_init(utter_engine_options *options);
@@ -121,6 +125,8 @@ typedef struct utter_memory {
     uint64_t peak_bytes;    /* of the sum of the first three */
     uint64_t n_allocations; /* calls of the allocator so far; a warmed-up stream adds none to it in
                              * utter_stream_speak_ids, and only the text front end does otherwise */
+    uint64_t limit_bytes;   /* utter_engine_options.memory_limit_bytes */
+    uint64_t locked_bytes;  /* of the weights, kept from being swapped out */
 } utter_memory;
 
 UTTER_API void utter_engine_memory(const utter_engine *engine, utter_memory *out);

@@ -95,7 +95,8 @@ static utter_status open_model(const struct ut_backend_context *context, const c
     if (status != UTTER_OK) {
         return status;
     }
-    status = ut_native_open(context, path, out, &load_error);
+    status =
+        ut_mem_explain(context->mem, ut_native_open(context, path, out, &load_error), &load_error);
     /* A folder without a voice, or with several: not a voice that is broken. */
     bool no_voice = status == UTTER_ERROR_ARGUMENT ||
                     (status == UTTER_ERROR_NOT_FOUND && S_ISDIR(info.st_mode));

@@ -6,8 +6,15 @@
 #include <sys/mman.h>
 
 #include "base/checked.h"
+#include "base/error.h"
 
-enum { HEADER_BYTES = 64, ALIGNMENT = 64, HUGE_PAGE = 2 << 20, HUGE_MIN = 4 << 20 };
+enum {
+    HEADER_BYTES = 64,
+    ALIGNMENT = 64,
+    HUGE_PAGE = 2 << 20,
+    HUGE_MIN = 4 << 20,
+    LOCK_MIN = 64 << 10
+};
 
 struct header {
     size_t n_bytes; /* without the header */
@@ -22,8 +29,9 @@ static void *default_alloc(void *user, size_t n_bytes) {
     rounded &= ~(alignment - 1);
     void *block = aligned_alloc(alignment, rounded);
     if (block && n_bytes >= HUGE_MIN) {
-        /* Reading weights through 4 KB pages halves the memory bandwidth; failure is harmless. */
-        madvise(block, rounded, MADV_HUGEPAGE);
+        /* Reading weights through 4 KB pages halves the memory bandwidth; failure is harmless. The
+         * end that fills no huge page is left to small ones: a block uses what it asked for. */
+        madvise(block, n_bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     }
     return block;
 }
@@ -43,14 +51,36 @@ static struct header *header_of(void *block) {
     return (struct header *)((char *)block - HEADER_BYTES);
 }
 
-static void account(struct ut_mem *mem, enum ut_mem_owner owner, int64_t change) {
-    atomic_fetch_add(&mem->bytes[owner], (uint64_t)change);
-    uint64_t sum = 0;
-    for (int i = 0; i < UT_MEM_N_OWNERS; i++) {
-        sum += atomic_load(&mem->bytes[i]);
+/* Counts n bytes, unless that goes over the limit. */
+static bool reserve(struct ut_mem *mem, enum ut_mem_owner owner, size_t n) {
+    uint64_t sum = atomic_fetch_add(&mem->sum_bytes, n) + n;
+    if (mem->limit_bytes && sum > mem->limit_bytes) {
+        atomic_fetch_sub(&mem->sum_bytes, n);
+        atomic_store(&mem->limit_was_hit, true);
+        return false;
     }
+    atomic_fetch_add(&mem->bytes[owner], n);
     uint64_t peak = atomic_load(&mem->peak_bytes);
     while (sum > peak && !atomic_compare_exchange_weak(&mem->peak_bytes, &peak, sum)) {
+    }
+    return true;
+}
+
+static void give_back(struct ut_mem *mem, enum ut_mem_owner owner, size_t n) {
+    atomic_fetch_sub(&mem->bytes[owner], n);
+    atomic_fetch_sub(&mem->sum_bytes, n);
+}
+
+/* Small blocks share pages with others and hold next to nothing. */
+static bool is_lockable(const struct ut_mem *mem, enum ut_mem_owner owner, size_t n) {
+    return mem->lock_weights && owner == UT_MEM_WEIGHTS && n >= LOCK_MIN;
+}
+
+static void lock(struct ut_mem *mem, void *block, size_t n) {
+    if (mlock(block, n) == 0) {
+        atomic_fetch_add(&mem->locked_bytes, n);
+    } else {
+        atomic_store(&mem->lock_failed, true);
     }
 }
 
@@ -60,12 +90,18 @@ void *ut_mem_alloc(struct ut_mem *mem, enum ut_mem_owner owner, size_t n_bytes) 
         return NULL;
     }
     atomic_fetch_add(&mem->n_allocations, 1);
+    if (!reserve(mem, owner, total)) {
+        return NULL;
+    }
     char *raw = mem->allocator.alloc(mem->allocator.user, total);
     if (!raw) {
+        give_back(mem, owner, total);
         return NULL;
     }
     *(struct header *)raw = (struct header){n_bytes, owner};
-    account(mem, owner, (int64_t)total);
+    if (is_lockable(mem, owner, total)) {
+        lock(mem, raw, total);
+    }
     return raw + HEADER_BYTES;
 }
 
@@ -111,8 +147,19 @@ void ut_mem_free(struct ut_mem *mem, void *block) {
     }
     struct header *header = header_of(block);
     size_t total = header->n_bytes + HEADER_BYTES;
-    account(mem, header->owner, -(int64_t)total);
+    give_back(mem, header->owner, total);
+    if (is_lockable(mem, header->owner, total) && munlock(header, total) == 0) {
+        atomic_fetch_sub(&mem->locked_bytes, UT_MIN(total, atomic_load(&mem->locked_bytes)));
+    }
     mem->allocator.free(mem->allocator.user, header, total);
+}
+
+utter_status ut_mem_explain(struct ut_mem *mem, utter_status status, utter_error *err) {
+    if (status != UTTER_ERROR_MEMORY || !atomic_exchange(&mem->limit_was_hit, false)) {
+        return status;
+    }
+    return ut_fail_context(err, status, "the memory limit of %.1f MB does not suffice",
+                           (double)mem->limit_bytes / 1e6);
 }
 
 void ut_mem_report(const struct ut_mem *mem, utter_memory *out) {
@@ -123,6 +170,8 @@ void ut_mem_report(const struct ut_mem *mem, utter_memory *out) {
         .mapped_bytes = atomic_load(&mem->mapped_bytes),
         .peak_bytes = atomic_load(&mem->peak_bytes),
         .n_allocations = atomic_load(&mem->n_allocations),
+        .limit_bytes = mem->limit_bytes,
+        .locked_bytes = atomic_load(&mem->locked_bytes),
     };
     size_t size = UT_MIN(out->size, sizeof report);
     report.size = out->size;

@@ -4,6 +4,7 @@
 #define UT_BASE_MEM_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,7 +14,13 @@ enum ut_mem_owner { UT_MEM_WEIGHTS, UT_MEM_SESSION, UT_MEM_OTHER, UT_MEM_N_OWNER
 
 struct ut_mem {
     utter_allocator allocator;
+    uint64_t limit_bytes; /* of the sum of all owners; 0: none. Set before the first allocation */
+    bool lock_weights;    /* keep blocks of weights in memory (mlock); set before the first allocation */
     _Atomic uint64_t bytes[UT_MEM_N_OWNERS];
+    _Atomic uint64_t sum_bytes;
+    _Atomic uint64_t locked_bytes;
+    _Atomic bool limit_was_hit; /* an allocation failed for the limit; cleared by whoever reports it */
+    _Atomic bool lock_failed;   /* a block could not be locked: its pages may be swapped out */
     _Atomic uint64_t mapped_bytes; /* kept by weights/file_map.c */
     _Atomic uint64_t peak_bytes;
     _Atomic uint64_t n_allocations;
@@ -37,6 +44,9 @@ void *ut_mem_realloc(struct ut_mem *mem, enum ut_mem_owner owner, void *block, s
 char *ut_mem_strndup(struct ut_mem *mem, enum ut_mem_owner owner, const char *text, size_t n);
 
 void ut_mem_free(struct ut_mem *mem, void *block); /* NULL is fine */
+
+/* Names the limit in the message of an ERROR_MEMORY that it caused; returns status. */
+utter_status ut_mem_explain(struct ut_mem *mem, utter_status status, utter_error *err);
 
 void ut_mem_report(const struct ut_mem *mem, utter_memory *out);
 

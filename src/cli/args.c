@@ -226,6 +226,23 @@ bool args_uint64(struct args *args, int id, const char *text, uint64_t *out) {
     return true;
 }
 
+bool args_size(struct args *args, int id, const char *text, uint64_t *out) {
+    static const char units[] = "KMG";
+    size_t n_digits = strspn(text, "0123456789");
+    const char *unit = text[n_digits] ? strchr(units, text[n_digits]) : NULL;
+    uint64_t number = n_digits > 0 && n_digits < 16 ? strtoull(text, NULL, 10) : 0;
+    bool whole = !text[n_digits] || (unit && !text[n_digits + 1]);
+    for (const char *u = units; unit && u <= unit; u++) {
+        whole = whole && !__builtin_mul_overflow(number, UINT64_C(1000), &number);
+    }
+    if (!whole || number < 1 || number > INT64_MAX) {
+        return fail(args, "--%s: \"%s\" is no size: bytes, or a number with K, M or G behind",
+                    args_option(args, id)->name, text);
+    }
+    *out = number;
+    return true;
+}
+
 /* A decimal number: no blanks, hexadecimal, infinity or NaN, which strtod would take. */
 static bool parse_float(const char *text, size_t n, double *out) {
     char copy[64], *end;

@@ -42,6 +42,8 @@ const struct arg_option *args_option(const struct args *args, int id);
  * message that names the option. */
 bool args_int(struct args *args, int id, const char *text, int64_t min, int64_t max, int64_t *out);
 bool args_uint64(struct args *args, int id, const char *text, uint64_t *out);
+/* Bytes, at least 1: "1500000", "500M"; K, M and G are powers of 1000. */
+bool args_size(struct args *args, int id, const char *text, uint64_t *out);
 bool args_float(struct args *args, int id, const char *text, double min, double max, float *out);
 
 /* Numbers with commas between them, "1,0,20": exactly n_wanted, or any number of at least one in a

@@ -31,6 +31,8 @@ extern const struct cli_command speak_command, info_command, voices_command, bac
 enum {
     OPTION_HELP = 1000,
     OPTION_THREADS,
+    OPTION_MEMORY_LIMIT,
+    OPTION_MLOCK,
     OPTION_CPU,
     OPTION_JSON,
     OPTION_VERBOSE,
@@ -42,6 +44,8 @@ enum {
 /* clang-format off */
 #define CLI_ENGINE_OPTIONS                                                                         \
     {OPTION_THREADS, 0, "threads", "N", "compute threads; 0, the default: one per core"},          \
+    {OPTION_MEMORY_LIMIT, 0, "memory-limit", "SIZE", "500M, 2G: use no more memory than that"},    \
+    {OPTION_MLOCK, 0, "mlock", NULL, "keep the model from being swapped out"},                     \
     {OPTION_CPU, 0, "cpu", "LEVEL", "use scalar, avx2, avx512 or neon kernels, not the best"},     \
     {OPTION_JSON, 0, "json", NULL, "print the answer as JSON"},                                    \
     {OPTION_VERBOSE, 0, "verbose", NULL, "tell more on standard error"},                         \
@@ -54,6 +58,8 @@ enum {
 
 struct cli_common {
     int32_t n_threads;
+    uint64_t memory_limit_bytes;
+    bool mlock;
     const char *cpu;
     const char *model; /* NULL: the default voice */
     utter_backend backend;

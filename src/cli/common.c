@@ -67,6 +67,10 @@ bool cli_common_option(struct cli_common *common, struct args *args, int id, con
         }
         common->n_threads = (int32_t)number;
         return true;
+    case OPTION_MEMORY_LIMIT:
+        return args_size(args, id, value, &common->memory_limit_bytes);
+    case OPTION_MLOCK:
+        return common->mlock = true;
     case OPTION_CPU:
         choice = args_choice(args, id, value, levels);
         common->cpu = value;
@@ -106,6 +110,8 @@ bool cli_open_engine(const struct cli_common *common, utter_engine **engine) {
     utter_engine_options_init(&options);
     options.n_threads = common->n_threads;
     options.cpu = common->cpu;
+    options.memory_limit_bytes = common->memory_limit_bytes;
+    options.lock_memory = common->mlock;
     options.log = print_log;
     options.log_user = (void *)&common->verbose; /* only read */
     if (utter_engine_create(&options, engine, &err) != UTTER_OK) {

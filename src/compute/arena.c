@@ -3,7 +3,15 @@
 
 #include "base/checked.h"
 
-enum { FIRST_BLOCK = 64 << 10, LARGEST_STEP = 16 << 20, ALIGN = 64 };
+enum {
+    FIRST_BLOCK = 64 << 10,
+    LARGEST_STEP = 16 << 20,
+    ALIGN = 64,
+    /* Weights are allocated once and stay: a large layer gets a block of exactly its size, so that
+     * what is reported, and counted against a limit, is what is used. */
+    LARGE_WEIGHTS = 512 << 10,
+    WEIGHTS_STEP = 1 << 20
+};
 
 struct ut_arena_block {
     struct ut_arena_block *next;
@@ -44,7 +52,8 @@ static bool advance(struct ut_arena *arena, size_t n) {
     for (struct ut_arena_block *b = arena->first; b; b = b->next) {
         total += b->capacity;
     }
-    size_t step = UT_MIN(UT_MAX(total, FIRST_BLOCK), LARGEST_STEP);
+    size_t largest = arena->owner == UT_MEM_WEIGHTS ? WEIGHTS_STEP : LARGEST_STEP;
+    size_t step = UT_MIN(UT_MAX(total, FIRST_BLOCK), largest);
     struct ut_arena_block *block = new_block(arena, UT_MAX(n, step));
     if (!block) {
         return false;
@@ -59,6 +68,17 @@ static bool advance(struct ut_arena *arena, size_t n) {
     return true;
 }
 
+static void *alloc_apart(struct ut_arena *arena, size_t n) {
+    struct ut_arena_block *block = new_block(arena, n);
+    if (!block) {
+        arena->failed = true;
+        return NULL;
+    }
+    block->next = arena->apart;
+    arena->apart = block;
+    return block + 1;
+}
+
 void *ut_arena_alloc(struct ut_arena *arena, size_t count, size_t size) {
     size_t n;
     if (!ut_mul_size(count, size, &n) || !ut_add_size(n, ALIGN - 1, &n)) {
@@ -66,6 +86,9 @@ void *ut_arena_alloc(struct ut_arena *arena, size_t count, size_t size) {
         return NULL;
     }
     n &= ~(size_t)(ALIGN - 1);
+    if (arena->owner == UT_MEM_WEIGHTS && n >= LARGE_WEIGHTS) {
+        return alloc_apart(arena, n);
+    }
     bool fits = arena->current && n <= arena->current->capacity - arena->used;
     if (!fits && !advance(arena, n)) {
         arena->failed = true;
@@ -94,6 +117,8 @@ static void free_blocks(struct ut_arena *arena, struct ut_arena_block *block) {
 }
 
 void ut_arena_reset(struct ut_arena *arena) {
+    free_blocks(arena, arena->apart);
+    arena->apart = NULL;
     if (arena->first && arena->first->next) {
         size_t total = 0;
         for (struct ut_arena_block *b = arena->first; b; b = b->next) {
@@ -110,5 +135,6 @@ void ut_arena_reset(struct ut_arena *arena) {
 
 void ut_arena_free(struct ut_arena *arena) {
     free_blocks(arena, arena->first);
+    free_blocks(arena, arena->apart);
     ut_arena_init(arena, arena->mem, arena->owner);
 }

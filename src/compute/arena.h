@@ -11,6 +11,7 @@ struct ut_arena {
     struct ut_mem *mem;
     enum ut_mem_owner owner;
     struct ut_arena_block *first, *current;
+    struct ut_arena_block *apart; /* large ones of an arena of weights, which nothing rewinds */
     size_t used; /* bytes of the current block */
     bool failed; /* an allocation since the last reset returned NULL */
 };

@@ -69,6 +69,8 @@ utter_status utter_engine_create(const utter_engine_options *options, utter_engi
         return ut_fail_memory(err, sizeof *engine);
     }
     ut_mem_init(&engine->mem, known.allocator);
+    engine->mem.limit_bytes = known.memory_limit_bytes;
+    engine->mem.lock_weights = known.lock_memory;
     engine->context.mem = &engine->mem;
     engine->context.compute.kernels = kernels;
     engine->context.log = (struct ut_log){known.log, known.log_user};

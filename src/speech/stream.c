@@ -154,7 +154,7 @@ static utter_status speak_unit(struct speech *speech, const struct ut_unit *unit
     ut_join_begin(&stream->join);
     utter_status status =
         backend->speak(stream->session, unit, &speech->params, &speech->stats, speech->err);
-    status = finish_unit(speech, status);
+    status = ut_mem_explain(&stream->voice->engine->mem, finish_unit(speech, status), speech->err);
     if (may_fall_back(speech, unit, status)) {
         status = speak_by_standby(speech, unit, status);
     }

@@ -34,9 +34,13 @@ utter_status utter_voice_open(utter_engine *engine, const char *path,
     voice->no_fallback = known.no_fallback;
     status = ut_backend_open(&engine->context, path, known.backend, known.no_fallback,
                              &voice->voice, voice->fallback_reason, err);
+    if (atomic_exchange(&engine->mem.lock_failed, false)) {
+        ut_log(&engine->context.log, UTTER_LOG_WARNING,
+               "not all weights could be locked in memory: the limit is too low (ulimit -l)");
+    }
     if (status != UTTER_OK) {
         ut_mem_free(&engine->mem, voice);
-        return status;
+        return ut_mem_explain(&engine->mem, status, err);
     }
     *out = voice;
     return UTTER_OK;

@@ -158,6 +158,21 @@ static void seeds_take_64_bits(void **state) {
     }
 }
 
+static void sizes_have_units(void **state) {
+    static const char *const bad[] = {
+        "", "0", "-1", "1.5G", "G", "5T", "5MB", "5 M", "5m", "99999999999999999", "9999999999G"};
+    struct args args = parser(ARGV("x"));
+    uint64_t out;
+    assert_true(args_size(&args, SEED, "1", &out) && out == 1);
+    assert_true(args_size(&args, SEED, "2K", &out) && out == 2000);
+    assert_true(args_size(&args, SEED, "500M", &out) && out == 500000000);
+    assert_true(args_size(&args, SEED, "3G", &out) && out == 3000000000);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(args_size(&args, SEED, bad[i], &out));
+        assert_non_null(strstr(args.message, "is no size"));
+    }
+}
+
 static void decimal_numbers_are_strict(void **state) {
     struct args args = parser(ARGV("x"));
     float out;
@@ -250,6 +265,7 @@ int main(void) {
         cmocka_unit_test(wrong_options_are_named),
         cmocka_unit_test(whole_numbers_are_strict),
         cmocka_unit_test(seeds_take_64_bits),
+        cmocka_unit_test(sizes_have_units),
         cmocka_unit_test(decimal_numbers_are_strict),
         cmocka_unit_test(lists_of_numbers),
         cmocka_unit_test(choices_are_listed),

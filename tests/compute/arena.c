@@ -56,6 +56,28 @@ static void warm_arena_allocates_nothing(void **state) {
     ut_arena_free(&arena);
 }
 
+/* Of a model's size: nothing but the last small block is counted without being used. */
+static void weights_take_what_they_use(void **state) {
+    static const size_t sizes[] = {12 << 20, 4096, 3 << 20, 100, 700 << 10, 400 << 10, 5 << 20};
+    struct ut_mem mem;
+    struct ut_arena arena;
+    size_t used = 0;
+    ut_mem_init(&mem, NULL);
+    ut_arena_init(&arena, &mem, UT_MEM_WEIGHTS);
+    for (size_t i = 0; i < 4 * sizeof sizes / sizeof *sizes; i++) {
+        size_t n = sizes[i % (sizeof sizes / sizeof *sizes)];
+        memset(ut_arena_alloc(&arena, 1, n), 1, n);
+        memset(ut_arena_alloc(&arena, 1, 1000), 2, 1000);
+        used += n + 1000;
+    }
+    assert_true(mem.bytes[UT_MEM_WEIGHTS] >= used);
+    assert_true(mem.bytes[UT_MEM_WEIGHTS] < used + used / 20);
+    ut_arena_reset(&arena);
+    assert_true(mem.bytes[UT_MEM_WEIGHTS] < 4 << 20);
+    ut_arena_free(&arena);
+    assert_int_equal(mem.bytes[UT_MEM_WEIGHTS], 0);
+}
+
 static void overflow_fails(void **state) {
     struct ut_mem mem;
     struct ut_arena arena;
@@ -74,6 +96,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_aligned_and_apart),
         cmocka_unit_test(warm_arena_allocates_nothing),
+        cmocka_unit_test(weights_take_what_they_use),
         cmocka_unit_test(overflow_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

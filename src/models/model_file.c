@@ -24,7 +24,7 @@ bool ut_path_is_file(const char *path) {
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-static bool is_model_name(const char *name) {
+bool ut_model_is_named(const char *name) {
     for (size_t i = 0; i < UT_COUNT(extensions); i++) {
         if (ut_path_ends_with(name, extensions[i])) {
             return true;
@@ -48,7 +48,7 @@ static utter_status find_in_folder(const char *folder, char *path, utter_error *
     int n = 0, length = 0;
     char second[256] = "";
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        if (is_model_name(entry->d_name)) {
+        if (ut_model_is_named(entry->d_name)) {
             snprintf(second, sizeof second, "%.255s", entry->d_name);
             length = n++ ? length : snprintf(path, PATH_MAX, "%s/%s", folder, entry->d_name);
         }

@@ -14,6 +14,7 @@ enum { UT_MAX_CONFIG_BYTES = 16 << 20 };
  * when there are several), else `path` itself, there or not. */
 UTTER_CHECKED utter_status ut_model_find(const char *path, char model_path[PATH_MAX], utter_error *err);
 
+bool ut_model_is_named(const char *name); /* a file of this name may be a model: the list above */
 bool ut_path_is_file(const char *path);                       /* a regular file */
 bool ut_path_ends_with(const char *path, const char *ending); /* and has something before it */
 

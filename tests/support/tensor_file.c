@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quant/half.h"
+
 static char *copy_name(const char *name) {
     return strcpy(test_alloc(strlen(name) + 1), name);
 }
@@ -62,8 +64,45 @@ struct ut_tensor *tensor_file_find(struct tensor_file *file, const char *name) {
 }
 
 void tensor_file_rename(struct ut_tensor *tensor, const char *name) {
+    char *copy = copy_name(name); /* which may be the name it has */
     free((void *)(uintptr_t)tensor->name);
-    tensor->name = copy_name(name);
+    tensor->name = copy;
+}
+
+void tensor_file_reshape(struct ut_tensor *tensor, const uint64_t dims[UT_MAX_DIMS]) {
+    struct ut_tensor shaped = *tensor;
+    size_t n_bytes = ut_dtype_size(tensor->type);
+    shaped.n_dims = 0;
+    for (int i = 0; i < UT_MAX_DIMS; i++) {
+        shaped.dims[i] = 1;
+    }
+    while (shaped.n_dims < UT_MAX_DIMS && dims[shaped.n_dims]) {
+        shaped.dims[shaped.n_dims] = dims[shaped.n_dims];
+        n_bytes *= (size_t)dims[shaped.n_dims++];
+    }
+    size_t n_kept = n_bytes < tensor->n_bytes ? n_bytes : tensor->n_bytes;
+    char *data = test_alloc(n_bytes);
+    memcpy(data, tensor->data, n_kept);
+    memset(data + n_kept, 0, n_bytes - n_kept);
+    free((void *)(uintptr_t)tensor->data);
+    *tensor = shaped;
+    tensor->data = data;
+    tensor->n_bytes = n_bytes;
+}
+
+void tensor_file_convert(struct ut_tensor *tensor, enum ut_dtype type) {
+    const float *from = tensor->data;
+    size_t n = tensor->n_bytes / sizeof *from, size = ut_dtype_size(type);
+    char *to = test_alloc(n * size + 1);
+    for (size_t i = 0; i < n; i++) {
+        uint16_t half = type == UT_F16 ? ut_f16_from_f32(from[i]) : ut_bf16_from_f32(from[i]);
+        int64_t whole = from[i] > -1e9f && from[i] < 1e9f ? (int64_t)from[i] : 0;
+        memcpy(to + i * size, type == UT_I64 ? (const void *)&whole : &half, size);
+    }
+    free((void *)(uintptr_t)tensor->data);
+    tensor->data = to;
+    tensor->type = type;
+    tensor->n_bytes = n * size;
 }
 
 static void free_tensor(struct ut_tensor *tensor) {

@@ -19,6 +19,10 @@ struct ut_tensor *tensor_file_copy(struct tensor_file *file, const char *name,
 /* Ends the program when there is no such tensor. */
 struct ut_tensor *tensor_file_find(struct tensor_file *file, const char *name);
 void tensor_file_rename(struct ut_tensor *tensor, const char *name);
+/* A new shape (0 ends it), with the data cut or continued by zeros. */
+void tensor_file_reshape(struct ut_tensor *tensor, const uint64_t dims[UT_MAX_DIMS]);
+/* An f32 tensor's values in another type: f16 or bf16 rounded, i64 cut (zero where they do not fit). */
+void tensor_file_convert(struct ut_tensor *tensor, enum ut_dtype type);
 void tensor_file_remove(struct tensor_file *file, const char *name);
 void tensor_file_free(struct tensor_file *file); /* leaves an empty one */
 

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/random_values.h"
+
 /* ---- Specifications ----------------------------------------------------------------------- */
 
 static void set_low_decoder(struct voice_spec *spec) {
@@ -339,22 +341,6 @@ static void add_all(struct voice *voice) {
 
 /* ---- Random weights ----------------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t x) { /* splitmix64 */
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
-/* About normal, mean 0, variance 1: the sum of four uniform numbers. */
-static float normal(uint64_t bits) {
-    float sum = 0;
-    for (int i = 0; i < 4; i++) {
-        sum += (float)((bits >> (16 * i)) & 0xffff) / 65536.0f;
-    }
-    return (sum - 2.0f) * 1.7320508f;
-}
-
 static bool starts_with(const char *text, const char *prefix) {
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
@@ -403,13 +389,7 @@ static void fill(const struct voice_spec *spec, struct voice_tensor *tensor, uin
     } else if (ends_with(tensor->name, ".weight")) {
         scale = weight_scale(spec, tensor);
     }
-    uint64_t stream = seed;
-    for (const char *c = tensor->name; *c; c++) {
-        stream = mix(stream ^ (uint64_t)(unsigned char)*c);
-    }
-    for (size_t i = 0; i < tensor->n; i++) {
-        tensor->data[i] = mean + scale * normal(mix(stream + i));
-    }
+    random_normal(tensor->name, seed, mean, scale, tensor->data, tensor->n);
 }
 
 /* logw = (x - m) * exp(-logs): a spread that leaves most durations within a factor of two, and the

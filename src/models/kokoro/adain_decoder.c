@@ -21,6 +21,11 @@ utter_status ut_kokoro_load_decoder(struct kokoro_loader *loader, utter_error *e
     status = status ? status
                     : ut_kokoro_load_resblk(loader, "decoder.encode", hidden + 2, KOKORO_ANY,
                                             &d->encode, err);
+    if (status == UTTER_OK && d->encode.upsample) {
+        status = ut_fail(err, UTTER_ERROR_FORMAT,
+                         "tensor decoder.encode.pool.weight: the last block of the decoder doubles "
+                         "the rate, no other does");
+    }
     int n_conditions = d->asr_res.n_out + 2, n_ch = d->encode.n_out;
     for (int i = 0; i < KOKORO_DECODE_BLOCKS && status == UTTER_OK; i++) {
         char name[64];

@@ -7,7 +7,7 @@
 #include "base/checked.h"
 #include "models/kokoro/kokoro_model.h"
 
-enum { NAME_SIZE = 96, MAX_RATE = 64, MAX_HARMONICS = 16, MAX_FFT = 256 };
+enum { NAME_SIZE = 96, MAX_RATE = 64, MAX_UPSAMPLE_TAPS = 1024, MAX_HARMONICS = 16, MAX_FFT = 256 };
 
 #define PREFIX "decoder.generator."
 
@@ -44,9 +44,10 @@ static utter_status load_upsample(struct kokoro_loader *loader, int stage, int n
     if (status) {
         return status;
     }
-    int n_taps = (int)UT_MIN(weight->dims[2], 1024);
-    if (weight->n_dims != 3 || weight->dims[0] != (uint64_t)n_in || weight->dims[1] > 1 << 14 ||
-        up->rate > MAX_RATE || n_taps < up->rate || (n_taps - up->rate) % 2) {
+    int n_taps = (int)UT_MIN(weight->dims[2], MAX_UPSAMPLE_TAPS + 1);
+    if (weight->n_dims != 3 || weight->dims[0] != (uint64_t)n_in || weight->dims[1] < 1 ||
+        weight->dims[1] > 1 << 14 || up->rate > MAX_RATE || n_taps > MAX_UPSAMPLE_TAPS ||
+        n_taps < up->rate || (n_taps - up->rate) % 2) {
         status =
             ut_fail(err, UTTER_ERROR_FORMAT,
                     "tensor %s [%llu, %llu, %llu] does not fit: expected %d input channels and a "
@@ -261,16 +262,16 @@ static utter_status load_source(struct kokoro_loader *loader, utter_error *err) 
 /* 600 samples a frame, in twos of the decoder's doubled rate: the rates and the hop must make them.
  */
 static utter_status check_rates(const struct ut_kokoro_config *config, utter_error *err) {
-    int product = config->hop;
+    int64_t product = config->hop;
     for (int i = 0; i < config->n_upsamples; i++) {
         product *= config->upsample_rates[i];
     }
     if (product != 300 || config->n_fft % 2 || config->n_fft > MAX_FFT ||
         config->n_fft % config->hop || config->n_fft < 2 * config->hop) {
         return ut_fail(err, UTTER_ERROR_FORMAT,
-                       "upsampling rates and gen_istft_hop_size multiply to %d (expected 300), "
+                       "upsampling rates and gen_istft_hop_size multiply to %lld (expected 300), "
                        "gen_istft_n_fft is %d: not a configuration of Kokoro",
-                       product, config->n_fft);
+                       (long long)product, config->n_fft);
     }
     return UTTER_OK;
 }

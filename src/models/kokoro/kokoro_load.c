@@ -7,8 +7,9 @@
 #include "base/checked.h"
 #include "models/kokoro/kokoro_model.h"
 
-/* No dimension of a Kokoro layer comes near this; more would only serve to exhaust memory. */
-enum { MAX_DIMENSION = 1 << 16, NAME_SIZE = 128 };
+/* No dimension of a Kokoro layer comes near these; more would only serve to exhaust memory and
+ * time. */
+enum { MAX_DIMENSION = 1 << 16, MAX_TAPS = 64, NAME_SIZE = 128 };
 
 /* "[512, any, 3]" into text. */
 static void print_shape(char text[64], const int64_t *dims, int n_dims) {
@@ -60,9 +61,8 @@ utter_status ut_kokoro_load_shape(struct kokoro_loader *loader, const char *name
     return status;
 }
 
-static bool fits(uint64_t found, int wanted) {
-    return found >= 1 && found <= MAX_DIMENSION &&
-           (wanted == KOKORO_ANY || found == (uint64_t)wanted);
+static bool fits(uint64_t found, int wanted, uint64_t most) {
+    return wanted == KOKORO_ANY ? found >= 1 && found <= most : found == (uint64_t)wanted;
 }
 
 static utter_status get_weight(struct kokoro_loader *loader, const char *name, int n_out, int n_in,
@@ -73,8 +73,8 @@ static utter_status get_weight(struct kokoro_loader *loader, const char *name, i
     }
     const struct ut_tensor *t = *out;
     bool is_layer = t->n_dims == 2 || t->n_dims == 3;
-    if (!is_layer || !fits(t->dims[0], n_out) || !fits(t->dims[1], n_in) ||
-        !fits(t->dims[2], n_taps)) {
+    if (!is_layer || !fits(t->dims[0], n_out, MAX_DIMENSION) ||
+        !fits(t->dims[1], n_in, MAX_DIMENSION) || !fits(t->dims[2], n_taps, MAX_TAPS)) {
         status = fail_shape(t, name, n_out, n_in, n_taps, err);
         ut_kokoro_tensor_drop(loader->tensors, t);
     }

@@ -118,8 +118,9 @@ struct kokoro_loader {
     struct ut_kokoro_tensors *tensors;
 };
 
-/* Any dimension given as KOKORO_ANY is taken from the tensor; the others must match, or ERROR_FORMAT names
- * tensor, found and expected shape. NAME.weight is [n_out, n_in] or [n_out, n_in, n_taps], NAME.bias [n_out]. */
+/* Any dimension given as KOKORO_ANY is taken from the tensor (up to 65536 channels, 64 taps); the others must
+ * match, or ERROR_FORMAT names tensor, found and expected shape. NAME.weight is [n_out, n_in] or
+ * [n_out, n_in, n_taps], NAME.bias [n_out]. */
 enum { KOKORO_ANY = -1 };
 UTTER_CHECKED utter_status ut_kokoro_load_layer(struct kokoro_loader *loader, const char *name, int n_out,
                                                 int n_in, int n_taps, bool bias,

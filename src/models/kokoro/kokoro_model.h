@@ -164,6 +164,10 @@ void ut_kokoro_observe(const struct ut_kokoro_session *s, const char *stage, con
                        ptrdiff_t row, int n_rows, int n_ch);
 /* ERROR_CANCELLED when the request asks to stop. */
 UTTER_CHECKED utter_status ut_kokoro_check_cancel(const struct ut_kokoro_session *s, utter_error *err);
+/* ERROR_MODEL, naming `what` (in the plural), for a NaN or an infinity: weights are finite, but huge ones or a
+ * huge style overflow on the way, and kernels may turn what is not finite into sound. */
+UTTER_CHECKED utter_status ut_kokoro_check_finite(const float *x, size_t n, const char *what,
+                                                  utter_error *err);
 /* y = W x + b of every row; row pitches are the layer's channel counts. */
 void ut_kokoro_linear(const struct ut_kokoro_session *s, const struct ut_layer *layer, const float *x,
                       float *y, int n_rows);

@@ -39,6 +39,18 @@ utter_status ut_kokoro_check_cancel(const struct ut_kokoro_session *s, utter_err
                : UTTER_OK;
 }
 
+utter_status ut_kokoro_check_finite(const float *x, size_t n, const char *what, utter_error *err) {
+    for (size_t i = 0; i < n; i++) {
+        if (!(x[i] - x[i] == 0)) {
+            return ut_fail(err, UTTER_ERROR_MODEL,
+                           "the %s hold a value that is not finite: the weights or the voice are "
+                           "damaged",
+                           what);
+        }
+    }
+    return UTTER_OK;
+}
+
 void ut_kokoro_linear(const struct ut_kokoro_session *s, const struct ut_layer *layer,
                       const float *x, float *y, int n_rows) {
     struct ut_conv op = {

@@ -90,5 +90,6 @@ utter_status ut_kokoro_predict_prosody(struct ut_kokoro_session *s, utter_error 
     utter_status status = predict_curve(s, 0, shared, s->f0, err);
     status = status ? status : predict_curve(s, 1, shared, s->n, err);
     ut_arena_rewind(&s->arena, mark);
-    return status;
+    status = status ? status : ut_kokoro_check_finite(s->f0, 2 * n_frames, "pitches", err);
+    return status ? status : ut_kokoro_check_finite(s->n, 2 * n_frames, "energies", err);
 }

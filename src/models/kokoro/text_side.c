@@ -56,18 +56,6 @@ static utter_status align(struct ut_kokoro_session *s, utter_error *err) {
     return status ? status : observe_integers(s, "align_index", s->frame_ids, s->n_frames, err);
 }
 
-/* Weights are finite, but huge ones or a huge style overflow on the way. */
-static utter_status check_finite(const float *x, size_t n, utter_error *err) {
-    for (size_t i = 0; i < n; i++) {
-        if (!(x[i] - x[i] == 0)) {
-            return ut_fail(err, UTTER_ERROR_MODEL,
-                           "the text features hold a value that is not finite: the weights or the "
-                           "voice are damaged");
-        }
-    }
-    return UTTER_OK;
-}
-
 utter_status ut_kokoro_encode(struct ut_kokoro_session *s, utter_error *err) {
     size_t n = (size_t)s->n_ids, hidden = (size_t)s->model->info.hidden_dim;
     size_t n_style = (size_t)s->model->info.style_dim;
@@ -76,6 +64,7 @@ utter_status ut_kokoro_encode(struct ut_kokoro_session *s, utter_error *err) {
     status = status ? status : ut_kokoro_check_cancel(s, err);
     status = status ? status : align(s, err);
     status = status ? status : ut_kokoro_encode_text(s, err);
-    status = status ? status : check_finite(s->d, n * (hidden + n_style), err);
-    return status ? status : check_finite(s->text, n * hidden, err);
+    status = status ? status
+                    : ut_kokoro_check_finite(s->d, n * (hidden + n_style), "text features", err);
+    return status ? status : ut_kokoro_check_finite(s->text, n * hidden, "text features", err);
 }

@@ -131,6 +131,18 @@ typedef struct utter_memory {
 
 UTTER_API void utter_engine_memory(const utter_engine *engine, utter_memory *out);
 
+/* What happened in an engine so far. A unit is what a model speaks at once, mostly a sentence. */
+typedef struct utter_counters {
+    size_t size;
+    uint64_t n_voices;          /* opened */
+    uint64_t n_voice_fallbacks; /* of them not as asked for: another variant, or espeak */
+    uint64_t n_units;           /* spoken */
+    uint64_t n_unit_fallbacks;  /* of them by another variant or espeak, after the voice failed */
+    uint64_t n_unit_failures;   /* not spoken, by nobody */
+} utter_counters;
+
+UTTER_API void utter_engine_counters(const utter_engine *engine, utter_counters *out);
+
 /* ---- Voice: a loaded model ---------------------------------------------------------------- */
 
 typedef enum utter_backend {

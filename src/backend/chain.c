@@ -1,6 +1,6 @@
-/* The fallback chain: a voice that cannot be loaded still speaks, through espeak-ng, in the
- * language that its configuration names. What is not there at all is an error: a mistyped path must
- * not be answered by another voice. */
+/* The fallback chain: a voice that cannot be loaded still speaks, by another variant of its model
+ * or else through espeak-ng, in the language that its configuration names. What is not there at all
+ * is an error: a mistyped path must not be answered by another voice. */
 #include "backend/chain.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "models/model_file.h"
 #include "models/piper/piper.h"
+#include "models/variants.h"
 #include "ut_config.h"
 
 enum { NAME_SIZE = 64 };
@@ -86,32 +87,86 @@ static utter_status check_exists(const char *path, struct stat *info, utter_erro
                    strerror(errno));
 }
 
+/* The model file of a path; what to open: the path, or the file where the path is a folder of
+ * variants of one model, of which the most precise is taken. */
+static utter_status find_file(const struct ut_backend_context *context, const char *path,
+                              bool folder, char file[PATH_MAX], const char **to_open,
+                              utter_error *err) {
+    utter_status status = ut_model_find(path, file, err);
+    *to_open = path;
+    if (status == UTTER_ERROR_ARGUMENT && folder &&
+        ut_variants_best(context->mem, path, file, NULL) == UTTER_OK) {
+        ut_log(&context->log, UTTER_LOG_INFO, "%s: of the variants in the folder, %s is taken",
+               path, file);
+        *to_open = file;
+        return UTTER_OK;
+    }
+    return status;
+}
+
+utter_status ut_backend_open_file(const struct ut_backend_context *context, const char *path,
+                                  struct ut_backend_voice **out, utter_error *err) {
+    return ut_mem_explain(context->mem, ut_native_open(context, path, out, err), err);
+}
+
+static uint64_t bytes_of(const char *file) {
+    struct stat info;
+    return stat(file, &info) == 0 ? (uint64_t)info.st_size : 0;
+}
+
+/* The other variants of a file that failed; for lack of memory only smaller ones. False when none
+ * opens. */
+static bool open_variant(const struct ut_backend_context *context, const char *file,
+                         utter_status failure, struct ut_backend_voice **out) {
+    struct ut_variants variants;
+    bool opened = false;
+    if (ut_variants_find(context->mem, file, &variants, NULL) != UTTER_OK) {
+        return false;
+    }
+    for (size_t i = 0; i < variants.n && !opened; i++) {
+        utter_error error = {0};
+        const struct ut_variant *variant = &variants.items[i];
+        if (failure == UTTER_ERROR_MEMORY && variant->n_bytes >= bytes_of(file)) {
+            continue;
+        }
+        opened = ut_backend_open_file(context, variant->path, out, &error) == UTTER_OK;
+        if (!opened) {
+            ut_log(&context->log, UTTER_LOG_WARNING, "%s", error.message);
+        }
+    }
+    ut_variants_free(&variants);
+    return opened;
+}
+
 static utter_status open_model(const struct ut_backend_context *context, const char *path,
                                bool no_fallback, struct ut_backend_voice **out,
                                char reason[UT_REASON_SIZE], utter_error *err) {
     struct stat info;
+    char file[PATH_MAX];
+    const char *to_open;
     utter_error load_error = {0}, espeak_error = {0};
     utter_status status = check_exists(path, &info, err);
     if (status != UTTER_OK) {
         return status;
     }
-    status =
-        ut_mem_explain(context->mem, ut_native_open(context, path, out, &load_error), &load_error);
-    /* A folder without a voice, or with several: not a voice that is broken. */
-    bool no_voice = status == UTTER_ERROR_ARGUMENT ||
-                    (status == UTTER_ERROR_NOT_FOUND && S_ISDIR(info.st_mode));
-    if (status == UTTER_OK || no_fallback || no_voice) {
+    status = find_file(context, path, S_ISDIR(info.st_mode), file, &to_open, &load_error);
+    if (status != UTTER_OK) { /* a folder without a voice, or with several: none is broken */
+        return ut_fail(err, status, "%s", load_error.message);
+    }
+    status = ut_backend_open_file(context, to_open, out, &load_error);
+    if (status == UTTER_OK || no_fallback) {
         return status == UTTER_OK ? status : ut_fail(err, status, "%s", load_error.message);
     }
-    if (open_espeak_for(context, path, out, &espeak_error) != UTTER_OK) {
+    utter_voice_info voice_info = {0};
+    if (!open_variant(context, file, status, out) &&
+        open_espeak_for(context, path, out, &espeak_error) != UTTER_OK) {
         return ut_fail(err, status, "%s; falling back to espeak failed too: %s", load_error.message,
                        espeak_error.message);
     }
     snprintf(reason, UT_REASON_SIZE, "%s", load_error.message);
-    utter_voice_info voice_info = {0};
-    ut_backend_espeak.info(*out, &voice_info);
-    ut_log(&context->log, UTTER_LOG_WARNING, "%s; speaking with espeak (%s) instead",
-           load_error.message, voice_info.name);
+    (*out)->backend->info(*out, &voice_info);
+    ut_log(&context->log, UTTER_LOG_WARNING, "%s; speaking with %s (%s) instead",
+           load_error.message, (*out)->backend->name, voice_info.name);
     return UTTER_OK;
 }
 

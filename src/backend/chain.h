@@ -1,4 +1,4 @@
-/* Which backend speaks a voice: the chain native -> espeak, and what the backends of this build
+/* Which backend speaks a voice: the chain of a model, its other variants, espeak; and what the backends of this build
  * are. */
 #ifndef UT_BACKEND_CHAIN_H
 #define UT_BACKEND_CHAIN_H
@@ -13,6 +13,11 @@ UTTER_CHECKED utter_status ut_backend_open(const struct ut_backend_context *cont
                                            const char *path, utter_backend wanted, bool no_fallback,
                                            struct ut_backend_voice **out,
                                            char reason[UT_REASON_SIZE], utter_error *err);
+
+/* Opens one model file or folder without falling back. */
+UTTER_CHECKED utter_status ut_backend_open_file(const struct ut_backend_context *context,
+                                                const char *path, struct ut_backend_voice **out,
+                                                utter_error *err);
 
 /* The backends as a JSON array; `voice` may be NULL. Free with ut_mem_free. */
 UTTER_CHECKED utter_status ut_backend_report(const struct ut_backend_context *context,

@@ -107,6 +107,18 @@ void utter_engine_memory(const utter_engine *engine, utter_memory *out) {
     ut_options_write(out, &memory, sizeof memory);
 }
 
+void utter_engine_counters(const utter_engine *engine, utter_counters *out) {
+    utter_counters counters = {
+        .size = sizeof counters,
+        .n_voices = atomic_load(&engine->n_voices),
+        .n_voice_fallbacks = atomic_load(&engine->n_voice_fallbacks),
+        .n_units = atomic_load(&engine->n_units),
+        .n_unit_fallbacks = atomic_load(&engine->n_unit_fallbacks),
+        .n_unit_failures = atomic_load(&engine->n_unit_failures),
+    };
+    ut_options_write(out, &counters, sizeof counters);
+}
+
 utter_status utter_trace(utter_engine *engine, const char *path, const char *golden,
                          const char *case_name, const char *out_path, utter_trace_fn stage,
                          void *user, utter_error *err) {

@@ -85,7 +85,7 @@ static utter_status resolve_speaker(const utter_voice *voice, int32_t wanted, in
     utter_voice_info info = {0};
     backend->info(voice->voice, &info);
     *out = wanted == -1 ? backend->default_speaker(voice->voice) : wanted;
-    if (voice->fallback_reason[0] && wanted >= -1) {
+    if (ut_voice_is_stand_in(voice) && wanted >= -1) {
         *out = 0; /* the standby's one speaker stands for all of the voice that was asked for */
     }
     if (*out < 0 || *out >= info.n_speakers) {
@@ -134,6 +134,6 @@ utter_status ut_options_resolve(const utter_voice *voice, const utter_speak_opti
     out->length_scale = info.length_scale / options->speed;
     out->noise_scale = isnan(options->noise_scale) ? info.noise_scale : options->noise_scale;
     out->noise_w = isnan(options->noise_w) ? info.noise_w : options->noise_w;
-    out->language = voice->fallback_reason[0] ? stand_in_language(options) : options->language;
+    out->language = ut_voice_is_stand_in(voice) ? stand_in_language(options) : options->language;
     return status;
 }

@@ -3,11 +3,13 @@
 #define UT_SPEECH_SPEECH_H
 
 #include "backend/chain.h"
+#include "models/variants.h"
 #include "speech/join.h"
 
 struct utter_engine {
     struct ut_mem mem;
     struct ut_backend_context context;
+    _Atomic uint64_t n_voices, n_voice_fallbacks, n_units, n_unit_fallbacks, n_unit_failures;
 };
 
 struct utter_voice {
@@ -17,12 +19,23 @@ struct utter_voice {
     char fallback_reason[UT_REASON_SIZE]; /* "": none */
 };
 
-/* Speaks single units of a voice through espeak-ng; opened when first needed, and again for another
- * language. */
+/* espeak-ng stands in for a model that did not load: it has one speaker for all of the model's, and its language
+ * is that of the model's voices. */
+static inline bool ut_voice_is_stand_in(const utter_voice *voice) {
+    return voice->fallback_reason[0] && voice->voice->backend == &ut_backend_espeak;
+}
+
+/* Who speaks a unit when the voice itself fails on it: the other variants of its model one after the other,
+ * then espeak-ng, which is opened again for another language. Opened when first needed. */
 struct ut_standby {
-    struct ut_backend_voice *voice;
-    struct ut_backend_session *session;
+    struct ut_backend_voice *espeak;
+    struct ut_backend_session *espeak_session;
     char language[64]; /* the espeak voice that was wanted */
+    struct ut_variants variants;
+    size_t n_tried; /* of them; the rest were not opened yet */
+    bool listed;
+    struct ut_backend_voice *variant; /* the one at n_tried, open; NULL: none */
+    struct ut_backend_session *variant_session;
 };
 
 struct utter_stream {
@@ -52,9 +65,11 @@ UTTER_CHECKED utter_status ut_options_resolve(const utter_voice *voice,
 /* ---- standby.c ---- */
 
 void ut_standby_free(struct ut_standby *standby);
-/* Speaks a unit of `voice` into params->sink at sample_rate_hz. */
+/* Speaks a unit of `voice` into params->sink at sample_rate_hz; *spoken_by is the voice that did. */
 UTTER_CHECKED utter_status ut_standby_speak(struct ut_standby *standby, const utter_voice *voice,
                                             int32_t sample_rate_hz, const struct ut_unit *unit,
-                                            const struct ut_speak_params *params, utter_error *err);
+                                            const struct ut_speak_params *params,
+                                            const struct ut_backend_voice **spoken_by,
+                                            utter_error *err);
 
 #endif

@@ -103,31 +103,35 @@ static utter_status finish_unit(struct speech *speech, utter_status status) {
     return status;
 }
 
-/* Nothing of the unit was heard yet: espeak-ng says it instead. */
+/* Nothing of the unit was heard yet: the next in the chain says it instead. */
 static utter_status speak_by_standby(struct speech *speech, const struct ut_unit *unit,
                                      utter_status model_status) {
     utter_stream *stream = speech->stream;
     utter_error model_error = *speech->err;
+    const struct ut_backend_voice *spoken_by = NULL;
+    utter_voice_info info = {.name = ""};
     stream->join.stop = UT_JOIN_GOES_ON;
     ut_join_begin(&stream->join);
     utter_status status =
         ut_standby_speak(&stream->standby, stream->voice, speech->result.sample_rate_hz, unit,
-                         &speech->params, speech->err);
+                         &speech->params, &spoken_by, speech->err);
     status = finish_unit(speech, status);
     if (status == UTTER_ERROR_CANCELLED) {
         return status;
     }
     if (status != UTTER_OK) {
-        (void)ut_fail_context(speech->err, status, "%s; falling back to espeak failed too",
+        (void)ut_fail_context(speech->err, status, "%s; falling back failed too",
                               model_error.message);
         return model_status;
     }
-    ut_log(log_of(speech), UTTER_LOG_WARNING, "%s; espeak spoke the sentence instead",
-           model_error.message);
+    spoken_by->backend->info(spoken_by, &info);
+    ut_log(log_of(speech), UTTER_LOG_WARNING, "%s; %s (%s) spoke the sentence instead",
+           model_error.message, spoken_by->backend->name, info.name);
     snprintf(speech->result.fallback_reason, sizeof speech->result.fallback_reason, "%.255s",
              model_error.message);
     speech->result.n_fallbacks++;
-    speech->result.backend = ut_backend_espeak.name;
+    atomic_fetch_add(&stream->voice->engine->n_unit_fallbacks, 1);
+    speech->result.backend = spoken_by->backend->name;
     return UTTER_OK;
 }
 
@@ -158,6 +162,10 @@ static utter_status speak_unit(struct speech *speech, const struct ut_unit *unit
     if (may_fall_back(speech, unit, status)) {
         status = speak_by_standby(speech, unit, status);
     }
+    utter_engine *engine = stream->voice->engine;
+    atomic_fetch_add(&engine->n_units, status == UTTER_OK);
+    atomic_fetch_add(&engine->n_unit_failures,
+                     status != UTTER_OK && status != UTTER_ERROR_CANCELLED);
     return status;
 }
 

@@ -42,6 +42,8 @@ utter_status utter_voice_open(utter_engine *engine, const char *path,
         ut_mem_free(&engine->mem, voice);
         return ut_mem_explain(&engine->mem, status, err);
     }
+    atomic_fetch_add(&engine->n_voices, 1);
+    atomic_fetch_add(&engine->n_voice_fallbacks, voice->fallback_reason[0] != 0);
     *out = voice;
     return UTTER_OK;
 }
@@ -106,7 +108,7 @@ utter_status utter_voice_find_speaker(const utter_voice *voice, const char *name
         *out = number;
         return UTTER_OK;
     }
-    if (info.fallback_reason) {
+    if (ut_voice_is_stand_in(voice)) {
         /* The voice that was asked for may well have it; the one that stands in has one speaker. */
         *out = 0;
         return UTTER_OK;

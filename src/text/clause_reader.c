@@ -27,7 +27,7 @@ void ut_clause_warn(const struct ut_clause_reader *reader, const struct ut_log *
     }
 }
 
-static void start(struct ut_clause_reader *reader, const char *text, size_t n) {
+void ut_clause_start(struct ut_clause_reader *reader, const char *text, size_t n) {
     reader->text = text;
     reader->n = n;
     reader->n_shown = reader->begin = 0;
@@ -41,62 +41,8 @@ bool ut_clause_has_more(const struct ut_clause_reader *reader) {
 #if UT_HAVE_ESPEAK
 
 #include <espeak-ng/speak_lib.h>
-#include <stdio.h>
 
 enum { WINDOW_SLACK = 4096 };
-
-/* Scripts that espeak-ng reads with another of its languages, and those that have them for their
- * own. It may free that language while it still reads with it (letters without a name, digits), and
- * then reads and writes freed memory: found by trying every code point below U+11000 with freed
- * memory unmapped. */
-static const struct script {
-    uint16_t first, last;
-    const char *languages; /* their codes, a space around each */
-} scripts[] = {
-    {0x370, 0x3FF, " el grc en "}, /* en reads Greek letters without a fault */
-    {0x530, 0x58F, " hy hyw "},
-    {0x900, 0x97F, " hi mr ne kok sa bpy "},
-    {0x980, 0x9FF, " bn as bpy "},
-    {0xA00, 0xA7F, " pa "},
-    {0xA80, 0xAFF, " gu "},
-    {0xB00, 0xB7F, " or "},
-    {0xB80, 0xBFF, " ta "},
-    {0xC00, 0xC7F, " te "},
-    {0xC80, 0xCFF, " kn "},
-    {0xD00, 0xD7F, " ml "},
-    {0xD80, 0xDFF, " si "},
-    {0x10A0, 0x10FF, " ka "},
-    {0x1100, 0x11FF, " ko "},
-    {0x1C90, 0x1CBF, " ka "},
-    {0x3130, 0x318F, " ko en es it "}, /* these name the letters themselves */
-    {0xAC00, 0xD7AF, " ko en es it "},
-};
-
-static bool is_foreign(uint32_t c, const char *language) {
-    for (size_t i = 0; i < UT_COUNT(scripts); i++) {
-        if (c >= scripts[i].first && c <= scripts[i].last) {
-            return !strstr(scripts[i].languages, language);
-        }
-    }
-    return false;
-}
-
-/* Control characters would be commands to espeak-ng (0x01: change the voice, fill a fixed buffer;
- * 0x02: phonemes), so they become spaces, and so do foreign scripts, byte by byte. */
-static void copy_text(struct ut_clause_reader *reader, char *dst, const char *src, size_t n) {
-    for (size_t at = 0, begin; at < n;) {
-        begin = at;
-        uint32_t c = ut_utf8_next(src, n, &at);
-        bool foreign = c >= scripts[0].first && is_foreign(c, reader->language);
-        bool is_control = c < ' ' && !(c >= '\t' && c <= '\r');
-        reader->n_unread += foreign;
-        if (foreign || is_control) {
-            memset(dst + begin, ' ', at - begin);
-        } else {
-            memcpy(dst + begin, src + begin, at - begin);
-        }
-    }
-}
 
 static void fill_window(struct ut_clause_reader *reader) {
     size_t n_left = reader->at ? (size_t)(reader->window + reader->n_window - reader->at) : 0;
@@ -111,7 +57,8 @@ static void fill_window(struct ut_clause_reader *reader) {
            ut_utf8_is_tail(reader->text[reader->n_shown + n_new])) {
         n_new--;
     }
-    copy_text(reader, reader->window + n_left, reader->text + reader->n_shown, n_new);
+    memcpy(reader->window + n_left, reader->text + reader->n_shown, n_new);
+    reader->n_unread += ut_espeak_blank(reader->window + n_left, n_new);
     reader->n_shown += n_new;
     reader->n_window = n_left + n_new;
     reader->window[reader->n_window] = '\0';
@@ -141,19 +88,6 @@ utter_status ut_clause_read(struct ut_clause_reader *reader, int phoneme_mode,
     return UTTER_OK;
 }
 
-/* The code of the voice's language, "hi" of "hi" or "en" of "en-us", a space around it. */
-static void find_language(char *out, size_t capacity) {
-    const espeak_VOICE *voice = espeak_GetCurrentVoice();
-    const char *name = voice && voice->languages ? voice->languages : "";
-    name += *name != '\0'; /* behind its priority byte */
-    snprintf(out, capacity, " %.*s ", (int)strcspn(name, "-"), name);
-}
-
-void ut_clause_start(struct ut_clause_reader *reader, const char *text, size_t n) {
-    start(reader, text, n);
-    find_language(reader->language, sizeof reader->language);
-}
-
 /* Whoever used espeak-ng last may have left in the middle of a text: the character that it keeps
  * would come out in front of ours. */
 void ut_clause_reset(void) {
@@ -165,10 +99,6 @@ void ut_clause_reset(void) {
 }
 
 #else
-
-void ut_clause_start(struct ut_clause_reader *reader, const char *text, size_t n) {
-    start(reader, text, n);
-}
 
 void ut_clause_reset(void) {
 }

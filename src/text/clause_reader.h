@@ -18,7 +18,6 @@ struct ut_clause_reader { /* large: not for the stack */
     size_t begin;   /* of the next clause in text */
     const char *at; /* where espeak-ng goes on in the window; NULL: it has read all of it */
     size_t n_unread; /* characters of foreign scripts since its owner set it to 0 */
-    char language[8];
     size_t n_window;
     char window[UT_CLAUSE_WINDOW_BYTES + 1];
 };
@@ -32,9 +31,9 @@ struct ut_clause {
 /* Forgets what the last user of espeak-ng left unread: call it once after ut_espeak_set_voice. */
 void ut_clause_reset(void);
 
-/* Valid UTF-8 without NUL bytes, which must outlive the reader. Other control characters are read as
- * spaces: to espeak-ng they would be commands. So are characters of scripts that espeak-ng would read with another
- * of its languages, for that corrupts its memory (Bengali digits with an English voice); n_unread counts them. */
+/* Valid UTF-8 without NUL bytes, which must outlive the reader. What
+ * espeak-ng must not see is read as spaces (ut_espeak_blank); n_unread counts the characters of foreign
+ * scripts among it. */
 void ut_clause_start(struct ut_clause_reader *reader, const char *text, size_t n);
 bool ut_clause_has_more(const struct ut_clause_reader *reader);
 

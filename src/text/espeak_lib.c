@@ -19,6 +19,7 @@
 
 #include "base/checked.h"
 #include "base/nearest.h"
+#include "text/utf8_walk.h"
 
 /* Globals because the library behind them is one: espeak-ng keeps its translator, its voice and its
  * position in the text in globals of its own. All are read and written under the mutex only. */
@@ -208,6 +209,71 @@ static int on_samples(short *wave, int n, espeak_EVENT *events) {
     return run->stopped;
 }
 
+/* ---- What it must not see -----------------------------------------------------------------------
+ */
+
+/* Scripts that espeak-ng reads with another of its languages, and those that have them for their
+ * own. It may free that language while it still reads with it (letters without a name, digits), and
+ * then reads and writes freed memory: found by trying every code point below U+11000 with freed
+ * memory unmapped. */
+static const struct script {
+    uint16_t first, last;
+    const char *languages; /* their codes, a space around each */
+} scripts[] = {
+    {0x370, 0x3FF, " el grc en "}, /* en reads Greek letters without a fault */
+    {0x530, 0x58F, " hy hyw "},
+    {0x900, 0x97F, " hi mr ne kok sa bpy "},
+    {0x980, 0x9FF, " bn as bpy "},
+    {0xA00, 0xA7F, " pa "},
+    {0xA80, 0xAFF, " gu "},
+    {0xB00, 0xB7F, " or "},
+    {0xB80, 0xBFF, " ta "},
+    {0xC00, 0xC7F, " te "},
+    {0xC80, 0xCFF, " kn "},
+    {0xD00, 0xD7F, " ml "},
+    {0xD80, 0xDFF, " si "},
+    {0x10A0, 0x10FF, " ka "},
+    {0x1100, 0x11FF, " ko "},
+    {0x1C90, 0x1CBF, " ka "},
+    {0x3130, 0x318F, " ko en es it "}, /* these name the letters themselves */
+    {0xAC00, 0xD7AF, " ko en es it "},
+};
+
+static bool is_foreign(uint32_t c, const char *language) {
+    for (size_t i = 0; i < UT_COUNT(scripts); i++) {
+        if (c >= scripts[i].first && c <= scripts[i].last) {
+            return !strstr(scripts[i].languages, language);
+        }
+    }
+    return false;
+}
+
+/* The code of the voice's language, "hi" of "hi" or "en" of "en-us", a space around it. */
+static void find_language(char *out, size_t capacity) {
+    const espeak_VOICE *voice = espeak_GetCurrentVoice();
+    const char *name = voice && voice->languages ? voice->languages : "";
+    name += *name != '\0'; /* behind its priority byte */
+    snprintf(out, capacity, " %.*s ", (int)strcspn(name, "-"), name);
+}
+
+/* 0x01 would change the voice or fill a fixed buffer, 0x02 begin phonemes. */
+size_t ut_espeak_blank(char *text, size_t n) {
+    char language[8];
+    size_t n_foreign = 0;
+    find_language(language, sizeof language);
+    for (size_t at = 0, begin; at < n;) {
+        begin = at;
+        uint32_t c = ut_utf8_next(text, n, &at);
+        bool foreign = c >= scripts[0].first && is_foreign(c, language);
+        bool is_control = c < ' ' && !(c >= '\t' && c <= '\r');
+        n_foreign += foreign;
+        if (foreign || is_control) {
+            memset(text + begin, ' ', at - begin);
+        }
+    }
+    return n_foreign;
+}
+
 utter_status ut_espeak_synth(const char *text, int rate_wpm,
                              bool (*sink)(void *user, const int16_t *samples, size_t n), void *user,
                              utter_error *err) {
@@ -267,6 +333,10 @@ int ut_espeak_sample_rate(void) {
 
 const char *ut_espeak_version(void) {
     return "";
+}
+
+size_t ut_espeak_blank(char *text, size_t n) {
+    return 0;
 }
 
 utter_status ut_espeak_synth(const char *text, int rate_wpm,

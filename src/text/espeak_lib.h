@@ -19,6 +19,11 @@ UTTER_CHECKED utter_status ut_espeak_set_voice(const char *name, const struct ut
 int ut_espeak_sample_rate(void); /* of the formant voice, with the lock held */
 const char *ut_espeak_version(void); /* "1.51"; "" when built without */
 
+/* With the lock held and a voice set: puts spaces over what espeak-ng must not see in n bytes of valid UTF-8.
+ * Control characters are commands to it; characters of scripts that it would read with another of its
+ * languages corrupt its memory (Bengali digits with an English voice). Returns the number of the latter. */
+size_t ut_espeak_blank(char *text, size_t n);
+
 /* Speaks UTF-8 with the voice that is set, lock held; `sink` gets 16-bit samples and returns false
  * to stop (ERROR_CANCELLED). rate_wpm 80..450. A control character other than white space is
  * ERROR_ARGUMENT, for espeak-ng would obey it. The samples of one text differ a little from call to

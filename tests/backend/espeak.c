@@ -3,6 +3,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -148,6 +149,28 @@ static void control_characters_are_spaces(void **state) {
     assert_as_long(&plain, &strange);
 }
 
+static void keep_warning(void *user, utter_log_level level, const char *message) {
+    snprintf(user, 200, "%s", message);
+}
+
+/* Scripts that espeak-ng 1.51 reads from freed memory with an English voice: left out
+ * and told. */
+static void dangerous_scripts_are_left_out(void **state) {
+    struct sound plain = {0}, mixed = {0}, hindi = {0};
+    char warning[200] = "";
+    context.log = (struct ut_log){keep_warning, warning};
+    say("one two three", 1, NULL, &plain, UTTER_OK);
+    assert_string_equal(warning, "");
+    say("one \u09E6 two \u0AE7 three", 1, "en-us", &mixed, UTTER_OK);
+    assert_as_long(&plain, &mixed);
+    assert_non_null(strstr(warning, "2 characters are left out"));
+    warning[0] = '\0';
+    say("\u0939\u0948\u0932\u094B", 1, "hi", &hindi, UTTER_OK); /* its own script */
+    assert_string_equal(warning, "");
+    assert_true(hindi.n > 2000);
+    context.log = (struct ut_log){0};
+}
+
 static void sink_stops(void **state) {
     struct sound sound = {.stop_after = 3000};
     say("This is a rather long sentence that nobody will hear to its end.", 1, NULL, &sound,
@@ -211,6 +234,7 @@ int main(void) {
         cmocka_unit_test(speaks),
         cmocka_unit_test(other_languages),
         cmocka_unit_test(control_characters_are_spaces),
+        cmocka_unit_test(dangerous_scripts_are_left_out),
         cmocka_unit_test(sink_stops),
         cmocka_unit_test(units_cover_the_text),
         cmocka_unit_test(describes_itself),

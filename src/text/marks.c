@@ -58,7 +58,7 @@ bool ut_is_alphanumeric(uint32_t c) {
 #else
     struct ut_mark mark;
     bool is_punctuation = (c >= 0x200B && c <= 0x206F) || (c >= 0x3001 && c <= 0x301F);
-    return c >= 0xA0 && !is_punctuation && !ut_is_space(c) && !ut_mark_find(c, &mark);
+    return c > 0xA0 && c != 0xAD && !is_punctuation && !ut_is_space(c) && !ut_mark_find(c, &mark);
 #endif
 }
 

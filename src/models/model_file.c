@@ -47,13 +47,19 @@ static utter_status find_in_folder(const char *folder, char *path, utter_error *
     }
     int n = 0, length = 0;
     char second[256] = "";
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+    errno = 0;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL; errno = 0) {
         if (ut_model_is_named(entry->d_name)) {
             snprintf(second, sizeof second, "%.255s", entry->d_name);
             length = n++ ? length : snprintf(path, PATH_MAX, "%s/%s", folder, entry->d_name);
         }
     }
+    int error = errno;
     closedir(dir);
+    if (error) {
+        return ut_fail(err, UTTER_ERROR_IO, "%s: cannot read the folder: %s", folder,
+                       strerror(error));
+    }
     if (n == 0) {
         return ut_fail(err, UTTER_ERROR_NOT_FOUND,
                        "%s: no voice in this folder (looked for *.onnx, *.pth, *.gguf, "

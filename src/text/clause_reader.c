@@ -40,6 +40,7 @@ bool ut_clause_has_more(const struct ut_clause_reader *reader) {
 
 #if UT_HAVE_ESPEAK
 
+#include <errno.h>
 #include <espeak-ng/speak_lib.h>
 
 enum { WINDOW_SLACK = 4096 };
@@ -69,7 +70,12 @@ utter_status ut_clause_read(struct ut_clause_reader *reader, int phoneme_mode,
                             struct ut_clause *out, utter_error *err) {
     fill_window(reader);
     const void *next = reader->at;
+    errno = 0; /* words of another language have a dictionary of their own, read now */
     out->phonemes = espeak_TextToPhonemes(&next, espeakCHARS_UTF8, phoneme_mode);
+    utter_status status = ut_espeak_check_files(err);
+    if (status != UTTER_OK) {
+        return status;
+    }
     if (!out->phonemes || next == reader->at) {
         return ut_fail(err, UTTER_ERROR_INTERNAL, "espeak-ng stops at byte %zu of the text",
                        reader->begin);

@@ -8,6 +8,7 @@
 #if UT_HAVE_ESPEAK
 
 #include <ctype.h>
+#include <errno.h>
 #include <espeak-ng/espeak_ng.h>
 #include <limits.h>
 #include <locale.h>
@@ -25,6 +26,7 @@
  * position in the text in globals of its own. All are read and written under the mutex only. */
 static pthread_mutex_t espeak_mutex = PTHREAD_MUTEX_INITIALIZER;
 static bool is_initialized;
+static bool output_is_open, voices_are_listed;
 static bool voice_is_set; /* by the last ut_espeak_set_voice */
 
 /* espeak-ng copies names into buffers of 40 bytes, partly without looking at their length. */
@@ -33,6 +35,17 @@ enum { MAX_NAME = 39, MAX_VARIANT = 12, N_NEAREST = 3 };
 /* The voice that espeak-ng has loaded, "" if that is not known. Loading takes 0.06 ms and leaks 1.3
  * kB (espeak-ng 1.51), so the one that is there is not loaded again. */
 static char loaded_voice[MAX_NAME + 1];
+
+utter_status ut_espeak_check_files(utter_error *err) {
+    char text[128];
+    int error = errno;
+    if (error == 0 || error == ENOENT || error == ENOTDIR) { /* it searches in several places */
+        return UTTER_OK;
+    }
+    loaded_voice[0] = '\0';
+    return ut_fail(err, UTTER_ERROR_IO, "espeak-ng cannot read its data: %s",
+                   strerror_r(error, text, sizeof text));
+}
 
 static utter_status initialize(utter_error *err) {
     /* espeak-ng sets LC_CTYPE of the whole process and does not need it afterwards. */
@@ -43,9 +56,6 @@ static utter_status initialize(utter_error *err) {
     espeak_ng_ERROR_CONTEXT context = NULL;
     espeak_ng_STATUS status = espeak_ng_Initialize(&context);
     espeak_ng_ClearErrorContext(&context);
-    if (status == ENS_OK) {
-        status = espeak_ng_InitializeOutput(ENOUTPUT_MODE_SYNCHRONOUS, 0, NULL);
-    }
     setlocale(LC_CTYPE, saved);
     if (status != ENS_OK) {
         char reason[256];
@@ -126,6 +136,17 @@ static utter_status fail_not_found(const char *name, utter_error *err) {
         name, nearest[0], nearest[1], nearest[2]);
 }
 
+/* espeak-ng makes the list when it first looks for a voice, and keeps it, whole or not. */
+static utter_status list_voices(utter_error *err) {
+    errno = 0;
+    if (!voices_are_listed) {
+        espeak_ListVoices(NULL);
+    }
+    utter_status status = ut_espeak_check_files(err);
+    voices_are_listed = status == UTTER_OK;
+    return status;
+}
+
 /* Loads a voice unless it is there. A name that espeak-ng refuses leaves the old one loaded. */
 static bool load_voice(const char *name) {
     if (strcmp(name, loaded_voice) == 0) {
@@ -177,11 +198,19 @@ utter_status ut_espeak_set_voice(const char *name, const struct ut_log *log, utt
     if (!name_is_sane(name)) {
         return fail_not_found(name, err);
     }
-    if (!load_voice(name) && !set_substitute(name, log)) {
+    utter_status status = list_voices(err);
+    if (status != UTTER_OK) {
+        return status;
+    }
+    errno = 0;
+    bool is_loaded =
+        load_voice(name) || (ut_espeak_check_files(NULL) == UTTER_OK && set_substitute(name, log));
+    status = ut_espeak_check_files(err);
+    if (status == UTTER_OK && !is_loaded) {
         return fail_not_found(name, err);
     }
-    voice_is_set = true;
-    return UTTER_OK;
+    voice_is_set = status == UTTER_OK;
+    return status;
 }
 
 int ut_espeak_sample_rate(void) {
@@ -194,6 +223,22 @@ const char *ut_espeak_version(void) {
 
 /* ---- Formant synthesis -------------------------------------------------------------------- */
 
+/* Whatever the mode, espeak-ng 1.51 asks for a sound device here: PulseAudio makes folders in the
+ * home folder, starts threads and ends the process when a system call of its own fails. So only
+ * when its own voice is to speak, not where its phonemes are all that is wanted. */
+static utter_status open_output(utter_error *err) {
+    espeak_ng_STATUS status =
+        output_is_open ? ENS_OK : espeak_ng_InitializeOutput(ENOUTPUT_MODE_SYNCHRONOUS, 0, NULL);
+    output_is_open = status == ENS_OK;
+    if (!output_is_open) {
+        char reason[256];
+        espeak_ng_GetStatusCodeMessage(status, reason, sizeof reason);
+        return ut_fail(err, UTTER_ERROR_UNSUPPORTED, "espeak-ng cannot prepare to speak: %s",
+                       reason);
+    }
+    return UTTER_OK;
+}
+
 struct synthesis {
     bool (*sink)(void *user, const int16_t *samples, size_t n);
     void *user;
@@ -203,9 +248,11 @@ struct synthesis {
 /* A wave of NULL is the end of the text. */
 static int on_samples(short *wave, int n, espeak_EVENT *events) {
     struct synthesis *run = events->user_data;
+    int error = errno; /* of espeak-ng, not of what the sink does */
     if (wave && n > 0 && !run->stopped) {
         run->stopped = !run->sink(run->user, wave, (size_t)n);
     }
+    errno = error;
     return run->stopped;
 }
 
@@ -292,9 +339,14 @@ utter_status ut_espeak_synth(const char *text, int rate_wpm,
                            (size_t)(s - text));
         }
     }
+    utter_status opened = open_output(err);
+    if (opened != UTTER_OK) {
+        return opened;
+    }
     struct synthesis run = {.sink = sink, .user = user};
     espeak_SetSynthCallback(on_samples);
     espeak_ng_SetParameter(espeakRATE, rate_wpm, 0);
+    errno = 0;
     espeak_ng_STATUS status = espeak_ng_Synthesize(text, strlen(text) + 1, 0, POS_CHARACTER, 0,
                                                    espeakCHARS_UTF8 | espeakENDPAUSE, NULL, &run);
     if (run.stopped) {
@@ -305,7 +357,7 @@ utter_status ut_espeak_synth(const char *text, int rate_wpm,
         espeak_ng_GetStatusCodeMessage(status, reason, sizeof reason);
         return ut_fail(err, UTTER_ERROR_INTERNAL, "espeak-ng could not speak: %s", reason);
     }
-    return UTTER_OK;
+    return ut_espeak_check_files(err);
 }
 
 #else

@@ -16,6 +16,12 @@ void ut_espeak_unlock(void);
 UTTER_CHECKED utter_status ut_espeak_set_voice(const char *name, const struct ut_log *log,
                                                utter_error *err);
 
+/* espeak-ng takes no notice of a file of its data that cannot be read (too many open files, a
+ * failing disk): it goes on without the dictionary, with another voice, or into a null pointer. Only
+ * errno tells: set it to 0, let espeak-ng work, then ask here. ERROR_IO if a file was not read;
+ * then the voice is loaded anew next time. Lock held. */
+UTTER_CHECKED utter_status ut_espeak_check_files(utter_error *err);
+
 int ut_espeak_sample_rate(void); /* of the formant voice, with the lock held */
 const char *ut_espeak_version(void); /* "1.51"; "" when built without */
 

@@ -109,7 +109,8 @@ utter_status ut_new_file_finish(struct ut_new_file *file, utter_error *err) {
     if (!file->error && fsync(file->fd) != 0) {
         file->error = errno;
     }
-    if (close(file->fd) != 0 && !file->error) {
+    /* The descriptor is gone after close, whatever it answers; EINTR then means closed on Linux. */
+    if (close(file->fd) != 0 && errno != EINTR && !file->error) {
         file->error = errno;
     }
     if (!file->error && rename(file->temporary, file->path) != 0) {

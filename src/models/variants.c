@@ -136,12 +136,18 @@ static utter_status list(struct ut_mem *mem, const char *folder, size_t n_folder
         return ut_fail(err, UTTER_ERROR_IO, "%s: cannot read the folder: %s", path,
                        strerror(errno));
     }
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL && out->n < UT_MAX_VARIANTS;) {
+    errno = 0;
+    for (struct dirent *entry; out->n < UT_MAX_VARIANTS && (entry = readdir(dir)); errno = 0) {
         bool fits = ut_model_is_named(entry->d_name) && (!like || same_model(entry->d_name, like));
         bool itself = like && strcmp(entry->d_name, like) == 0;
         out->n += fits && !itself && describe(folder, n_folder, entry->d_name, &out->items[out->n]);
     }
+    int error = errno;
     closedir(dir);
+    if (error) {
+        return ut_fail(err, UTTER_ERROR_IO, "%s: cannot read the folder: %s", path,
+                       strerror(error));
+    }
     qsort(out->items, out->n, sizeof *out->items, compare);
     return UTTER_OK;
 }

@@ -1,5 +1,5 @@
 /* Speaking through the public interface, with native voices and the formant voice: determinism,
- * cancelling, progress, statistics, pauses, odd texts, long texts in bounded memory. */
+ * cancelling, progress, statistics, pauses, long texts in bounded memory. */
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -394,52 +394,6 @@ static void volume_scales(void **state) {
 
 /* ---- Texts -------------------------------------------------------------------------------- */
 
-static void odd_texts(void **state) {
-    static const struct {
-        const char *words;
-        size_t n; /* 0: strlen */
-        utter_status status;
-        bool sounds;
-    } cases[] = {
-        {"", 0, UTTER_OK, false},
-        {" \n\t ", 0, UTTER_OK, false},
-        {"...!?,;:", 0, UTTER_OK, false},
-        {"\xe2\x80\xa6\xe2\x80\xa6", 0, UTTER_OK, false},
-        {"a", 0, UTTER_OK, true},
-        {"7", 0, UTTER_OK, true},
-        {"no end", 0, UTTER_OK, true},
-        {"[[h\xc9\x99l\xcb\x88o\xca\x8a]]", 0, UTTER_OK, true},
-        {"bad \xff utf-8", 0, UTTER_ERROR_ARGUMENT, false},
-        {"cut \xe2\x82", 0, UTTER_ERROR_ARGUMENT, false},
-        {"\xed\xa0\x80 surrogate", 0, UTTER_ERROR_ARGUMENT, false},
-        {"\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d \xe2\x80\xae"
-         "abc",
-         0, UTTER_OK, true},
-    };
-    static const char *const paths[] = {"piper/tiny.onnx", "espeak"};
-    utter_engine *engine = open_engine(1, NULL);
-    for (size_t p = 0; p < 2; p++) {
-        utter_voice *voice = open_voice(engine, p ? paths[p] : data_path(paths[p]));
-        utter_stream *stream = open_stream(voice);
-        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-            struct heard heard;
-            utter_error err = {UTTER_OK, ""};
-            size_t n = cases[i].n ? cases[i].n : strlen(cases[i].words);
-            heard_init(&heard, false);
-            utter_status status =
-                utter_stream_speak(stream, cases[i].words, n, NULL, hear, &heard, NULL, &err);
-            if (status != cases[i].status || (heard.n > 0) != cases[i].sounds) {
-                fail_msg("%s, case %zu: status %d, %zu samples: %s", paths[p], i, status,
-                         (size_t)heard.n, err.message);
-            }
-            assert_true(heard.sound);
-        }
-        utter_stream_destroy(stream);
-        utter_voice_close(voice);
-    }
-    utter_engine_destroy(engine);
-}
-
 /* Peak bytes of the engine and of the process after speaking `words` fast; counts sentences. */
 static uint64_t peak_after(utter_engine *engine, utter_stream *stream, const char *words, size_t n,
                            long *max_rss_kb, uint32_t *n_sentences) {
@@ -541,7 +495,6 @@ int main(void) {
         cmocka_unit_test(progress_rises_to_the_end),
         cmocka_unit_test(pauses),
         cmocka_unit_test(volume_scales),
-        cmocka_unit_test(odd_texts),
         cmocka_unit_test(long_texts_in_bounded_memory),
         cmocka_unit_test(unknown_symbols_are_counted),
         cmocka_unit_test(sentences_are_counted_once),

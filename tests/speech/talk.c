@@ -63,6 +63,11 @@ const char *data_path(const char *name) {
     return path;
 }
 
+bool full_run(void) {
+    const char *full = getenv("UT_TEST_FULL");
+    return full && *full && strcmp(full, "0") != 0;
+}
+
 utter_engine *open_engine(int32_t n_threads, const utter_allocator *allocator) {
     utter_engine_options options;
     utter_engine *engine;

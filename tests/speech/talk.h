@@ -27,6 +27,9 @@ bool heard_same(const struct heard *a, const struct heard *b);
  */
 const char *data_path(const char *name);
 
+/* Is this the run of everything (UT_TEST_FULL=1), or that of the suite, which samples? */
+bool full_run(void);
+
 /* An engine, or the test fails. */
 utter_engine *open_engine(int32_t n_threads, const utter_allocator *allocator);
 /* A voice without fallback, or the test fails. */

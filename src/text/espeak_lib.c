@@ -52,11 +52,16 @@ static utter_status initialize(utter_error *err) {
     const char *current = setlocale(LC_CTYPE, NULL);
     char saved[128];
     snprintf(saved, sizeof saved, "%s", current ? current : "C");
+    errno = 0;
     espeak_ng_InitializePath(NULL);
     espeak_ng_ERROR_CONTEXT context = NULL;
     espeak_ng_STATUS status = espeak_ng_Initialize(&context);
     espeak_ng_ClearErrorContext(&context);
+    utter_status files = ut_espeak_check_files(err);
     setlocale(LC_CTYPE, saved);
+    if (files != UTTER_OK) {
+        return files;
+    }
     if (status != ENS_OK) {
         char reason[256];
         const char *path = "";

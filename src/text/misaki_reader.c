@@ -309,8 +309,8 @@ static utter_status speak_lexicon(struct ut_misaki_reader *reader, const char *s
     if (!reader->clauses && !reader->lacks_espeak) {
         utter_error reason;
         utter_status status = take_espeak(reader, &reason);
-        if (status == UTTER_ERROR_MEMORY) {
-            return ut_fail_memory(err, sizeof *reader->clauses);
+        if (status == UTTER_ERROR_MEMORY || status == UTTER_ERROR_IO) {
+            return ut_fail(err, status, "%s", reason.message); /* it may work next time */
         }
         reader->lacks_espeak = status != UTTER_OK;
         if (reader->lacks_espeak) {

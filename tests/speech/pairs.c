@@ -79,7 +79,7 @@ static utter_status attempt(struct subject *subject, const struct odd *a, const 
     memcpy(options + b->offset, &b->value, b->n_bytes);
     *err = (utter_error){UTTER_OK, ""};
     utter_status status = subject->attempt(options, err);
-    assert_int_equal(status, err->code);
+    assert_true(status == UTTER_OK || status == err->code);
     n_attempts++;
     return status;
 }

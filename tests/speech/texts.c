@@ -29,7 +29,7 @@ static utter_status say(utter_stream *stream, const char *text, size_t n, struct
     heard_init(heard, false);
     *err = (utter_error){UTTER_OK, ""};
     utter_status status = utter_stream_speak(stream, text, n, &options, hear, heard, NULL, err);
-    assert_int_equal(status, err->code);
+    assert_true(status == UTTER_OK || status == err->code);
     assert_true(heard->sound);
     return status;
 }

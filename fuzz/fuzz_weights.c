@@ -1,7 +1,42 @@
 /* Weights files from memory, whatever the format; one program per format, with its own corpus,
- * dictionary and mutator. What is accepted is used to the last byte and converted. */
+ * dictionary and mutator. What is accepted is used to the last byte and converted; what looks like
+ * Kokoro is also read under canonical names. */
 #include "fuzz.h"
+#include "models/kokoro/layout.h"
 #include "weights_check.h"
+
+static void check_status(utter_status status, const utter_error *err) {
+    REQUIRE(err->code == status && err->message[0] != '\0');
+    REQUIRE(status == UTTER_ERROR_FORMAT || status == UTTER_ERROR_UNSUPPORTED);
+}
+
+/* Every tensor is made, has the values that it promises, and is dropped. */
+static void use_kokoro(struct ut_mem *mem, const struct ut_weights *weights) {
+    struct ut_kokoro_tensors *tensors;
+    utter_error err = {0};
+    utter_status status = ut_kokoro_tensors_create(mem, weights, &tensors, &err);
+    if (status) {
+        check_status(status, &err);
+        return;
+    }
+    for (size_t i = 0; i < ut_kokoro_tensors_count(tensors); i++) {
+        const struct ut_tensor *tensor;
+        const char *name = ut_kokoro_tensors_name(tensors, i);
+        REQUIRE(ut_kokoro_tensor_exists(tensors, name));
+        status = ut_kokoro_tensor_get(tensors, name, &tensor, &err);
+        if (status) {
+            check_status(status, &err);
+            continue;
+        }
+        uint64_t n = ut_tensor_n_elements(tensor);
+        float *values = test_alloc((size_t)n * sizeof *values + 1);
+        REQUIRE(tensor->n_bytes == n * ut_dtype_size(tensor->type));
+        REQUIRE(ut_tensor_to_f32(tensor, values));
+        free(values);
+        ut_kokoro_tensor_drop(tensors, tensor);
+    }
+    ut_kokoro_tensors_destroy(tensors);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     struct ut_mem mem;
@@ -10,9 +45,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     REQUIRE(atomic_load(&mem.peak_bytes) <= 4 * n + (16 << 20) + 65536);
     if (parsed.weights) {
         use_weights(parsed.weights);
+        if (ut_kokoro_detect(parsed.weights)) {
+            use_kokoro(&mem, parsed.weights);
+        }
     } else {
-        REQUIRE(parsed.err.code == parsed.status && parsed.err.message[0] != '\0');
-        REQUIRE(parsed.status == UTTER_ERROR_FORMAT || parsed.status == UTTER_ERROR_UNSUPPORTED);
+        check_status(parsed.status, &parsed.err);
     }
     drop_parsed(&parsed);
     REQUIRE(atomic_load(&mem.bytes[UT_MEM_WEIGHTS]) + atomic_load(&mem.bytes[UT_MEM_OTHER]) == 0);

@@ -3,6 +3,24 @@
 
 #include "base/checked.h"
 
+/* Under AddressSanitizer only what is allocated may be touched, and behind every allocation is a
+ * gap, as if each were a block of its own. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ADDRESS_SANITIZER
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define HAS_ADDRESS_SANITIZER
+#endif
+#ifdef HAS_ADDRESS_SANITIZER
+#include <sanitizer/asan_interface.h>
+enum { GAP = 64 };
+#else
+enum { GAP = 0 };
+#define ASAN_POISON_MEMORY_REGION(at, n) ((void)(at), (void)(n))
+#define ASAN_UNPOISON_MEMORY_REGION(at, n) ((void)(at), (void)(n))
+#endif
+
 enum {
     FIRST_BLOCK = 64 << 10,
     LARGEST_STEP = 16 << 20,
@@ -32,6 +50,7 @@ static struct ut_arena_block *new_block(struct ut_arena *arena, size_t capacity)
     if (block) {
         block->next = NULL;
         block->capacity = capacity;
+        ASAN_POISON_MEMORY_REGION(block + 1, capacity);
     }
     return block;
 }
@@ -76,12 +95,13 @@ static void *alloc_apart(struct ut_arena *arena, size_t n) {
     }
     block->next = arena->apart;
     arena->apart = block;
+    ASAN_UNPOISON_MEMORY_REGION(block + 1, n);
     return block + 1;
 }
 
 void *ut_arena_alloc(struct ut_arena *arena, size_t count, size_t size) {
-    size_t n;
-    if (!ut_mul_size(count, size, &n) || !ut_add_size(n, ALIGN - 1, &n)) {
+    size_t n_wanted, n;
+    if (!ut_mul_size(count, size, &n_wanted) || !ut_add_size(n_wanted, ALIGN - 1 + GAP, &n)) {
         arena->failed = true;
         return NULL;
     }
@@ -96,6 +116,7 @@ void *ut_arena_alloc(struct ut_arena *arena, size_t count, size_t size) {
     }
     char *block = (char *)(arena->current + 1) + arena->used;
     arena->used += n;
+    ASAN_UNPOISON_MEMORY_REGION(block, n_wanted);
     return block;
 }
 
@@ -103,14 +124,31 @@ struct ut_arena_mark ut_arena_mark(const struct ut_arena *arena) {
     return (struct ut_arena_mark){arena->current, arena->used};
 }
 
+/* What lies behind `used` bytes of the current block and in the blocks behind it, up to `last` of
+ * which n bytes are used, is free again. */
+static void poison_free(const struct ut_arena *arena, const struct ut_arena_block *last, size_t n) {
+    size_t used = arena->used;
+    for (struct ut_arena_block *b = arena->current; b; b = b->next, used = 0) {
+        size_t end = b == last ? n : b->capacity;
+        ASAN_POISON_MEMORY_REGION((char *)(b + 1) + used, end - used);
+        if (b == last) {
+            return;
+        }
+    }
+}
+
 void ut_arena_rewind(struct ut_arena *arena, struct ut_arena_mark mark) {
+    const struct ut_arena_block *last = arena->current;
+    size_t n = arena->used;
     arena->current = mark.block ? mark.block : arena->first;
     arena->used = mark.block ? mark.used : 0;
+    poison_free(arena, last, n);
 }
 
 static void free_blocks(struct ut_arena *arena, struct ut_arena_block *block) {
     while (block) {
         struct ut_arena_block *next = block->next;
+        ASAN_UNPOISON_MEMORY_REGION(block + 1, block->capacity);
         ut_mem_free(arena->mem, block);
         block = next;
     }
@@ -126,11 +164,11 @@ void ut_arena_reset(struct ut_arena *arena) {
         }
         /* The old blocks go first: an arena must never need twice its size. */
         free_blocks(arena, arena->first);
-        arena->first = new_block(arena, total);
+        arena->first = arena->current = new_block(arena, total);
+        arena->used = 0;
     }
-    arena->current = arena->first;
-    arena->used = 0;
     arena->failed = false;
+    ut_arena_rewind(arena, (struct ut_arena_mark){arena->first, 0});
 }
 
 void ut_arena_free(struct ut_arena *arena) {

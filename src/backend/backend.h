@@ -1,6 +1,6 @@
 /* What a backend is to the engine: it turns a piece of text into sentences ("units") and a unit
- * into samples. native (utter's own kernels, one table of functions for each model family) and espeak
- * (formant voice) are here; others fit behind the same functions. Voices may be shared by threads; a
+ * into samples. native (utter's own kernels) and onnx (ONNX Runtime), with one table of functions for each
+ * model family, and espeak (formant voice). Voices may be shared by threads; a
  * session belongs to one thread. */
 #ifndef UT_BACKEND_BACKEND_H
 #define UT_BACKEND_BACKEND_H
@@ -13,11 +13,14 @@ struct ut_backend_context { /* borrowed from the engine; outlives everything ope
     struct ut_mem *mem;
     struct ut_compute compute;
     struct ut_log log;
+    const char *onnxruntime_path; /* of its library; NULL: the usual places */
+    const char *provider;         /* of a voice that is being opened (ort_api.h); NULL: "cpu" */
 };
 
 /* A loaded voice; immutable. */
 struct ut_backend_voice {
     const struct ut_backend *backend;
+    const char *device; /* what it computes on: "cuda"; NULL: the processor; static storage */
     /* The implementation's own fields follow. */
 };
 

@@ -48,7 +48,8 @@ typedef void (*ut_native_describe_fn)(struct ut_json_writer *json,
                                       const struct ut_backend_voice *voice);
 
 /* The description of a voice: the family's members, then the metadata and, if asked for, the tensors of
- * the model file, which is opened again for it: a voice keeps only what speaking needs. */
+ * the model file, which is opened again for it: a voice keeps only what speaking needs. model_file NULL:
+ * the members alone. */
 UTTER_CHECKED utter_status ut_native_describe(struct ut_mem *mem,
                                               const struct ut_backend_voice *voice,
                                               const char *model_file, bool tensors,

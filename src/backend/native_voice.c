@@ -98,20 +98,23 @@ utter_status ut_native_describe(struct ut_mem *mem, const struct ut_backend_voic
                                 char **out, utter_error *err) {
     struct ut_weights *weights = NULL;
     struct ut_json_writer json;
-    utter_status status = ut_weights_open(mem, model_file, &weights, err);
+    utter_status status = model_file ? ut_weights_open(mem, model_file, &weights, err) : UTTER_OK;
     if (status != UTTER_OK) {
         return status;
     }
     ut_json_put_init(&json, mem);
     ut_json_put_object(&json, NULL);
     members(&json, voice);
-    describe_metadata(&json, weights);
-    if (tensors) {
+    if (weights) {
+        describe_metadata(&json, weights);
+    }
+    if (weights && tensors) {
         describe_tensors(&json, weights);
     }
     ut_json_put_end_object(&json);
     status = ut_json_put_finish(&json, out, err);
-    utter_status read_status = ut_weights_check(weights, status == UTTER_OK ? err : NULL);
+    utter_status read_status =
+        weights ? ut_weights_check(weights, status == UTTER_OK ? err : NULL) : UTTER_OK;
     ut_weights_close(weights);
     if (status == UTTER_OK && read_status != UTTER_OK) {
         ut_mem_free(mem, *out);

@@ -32,6 +32,10 @@ ut_ort_library_path(const struct ut_ort_library *library); /* of the file that w
 size_t ut_ort_provider_count(const struct ut_ort_library *library);
 const char *ut_ort_provider_name(const struct ut_ort_library *library, size_t index);
 
+/* The name of a provider that can be asked for, "cpu", "cuda" or "coreml", in static storage; "cpu" for NULL,
+ * NULL for any other name. */
+const char *ut_ort_provider_find(const char *name);
+
 struct ut_ort_session_options {
     const char *path;     /* of the model file */
     int n_threads;        /* at least 1 */

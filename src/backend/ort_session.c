@@ -53,6 +53,16 @@ static int element_of(enum ut_dtype type) {
 
 /* ---- Providers ------------------------------------------------------------------------------ */
 
+const char *ut_ort_provider_find(const char *name) {
+    static const char *const names[] = {"cpu", "cuda", "coreml"};
+    for (size_t i = 0; i < UT_COUNT(names); i++) {
+        if (strcmp(name ? name : "cpu", names[i]) == 0) {
+            return names[i];
+        }
+    }
+    return NULL;
+}
+
 static utter_status check_offered(const struct ut_ort_library *library, const char *name,
                                   const char *full_name, utter_error *err) {
     char list[256] = "";
@@ -83,24 +93,30 @@ static utter_status append_cuda(const struct ort_entries *ort, struct ort_sessio
     return status;
 }
 
+static utter_status append_coreml(const struct ort_entries *ort,
+                                  struct ort_session_options *options, utter_error *err) {
+    return ut_ort_check(ort, ort->append_provider(options, "CoreML", NULL, NULL, 0),
+                        UTTER_ERROR_UNSUPPORTED, "provider 'coreml'", err);
+}
+
 static utter_status choose_provider(const struct ut_ort_library *library, const char *name,
                                     struct ort_session_options *options, utter_error *err) {
-    const struct ort_entries *ort = &library->entries;
-    if (!name || strcmp(name, "cpu") == 0) {
+    const char *known = ut_ort_provider_find(name);
+    if (!known) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT,
+                       "provider is '%.40s': it must be cpu, cuda or coreml", name);
+    }
+    if (strcmp(known, "cpu") == 0) {
         return UTTER_OK; /* what is left when nothing else was chosen */
     }
-    if (strcmp(name, "cuda") == 0) {
-        utter_status status = check_offered(library, name, "CUDAExecutionProvider", err);
-        return status ? status : append_cuda(ort, options, err);
+    bool cuda = strcmp(known, "cuda") == 0;
+    utter_status status = check_offered(
+        library, name, cuda ? "CUDAExecutionProvider" : "CoreMLExecutionProvider", err);
+    if (status != UTTER_OK) {
+        return status;
     }
-    if (strcmp(name, "coreml") == 0) {
-        utter_status status = check_offered(library, name, "CoreMLExecutionProvider", err);
-        return status ? status
-                      : ut_ort_check(ort, ort->append_provider(options, "CoreML", NULL, NULL, 0),
-                                     UTTER_ERROR_UNSUPPORTED, "provider 'coreml'", err);
-    }
-    return ut_fail(err, UTTER_ERROR_ARGUMENT, "provider is '%.40s': it must be cpu, cuda or coreml",
-                   name);
+    return cuda ? append_cuda(&library->entries, options, err)
+                : append_coreml(&library->entries, options, err);
 }
 
 /* ---- Opening -------------------------------------------------------------------------------- */

@@ -315,20 +315,41 @@ static utter_status read_all(struct parser *p) {
     return status ? status : read_vocabulary(p, root);
 }
 
-utter_status ut_kokoro_config_parse(struct ut_mem *mem, const char *json, size_t n,
-                                    struct ut_kokoro_config *out, utter_error *err) {
+/* A tokenizer.json holds the map in its model; its ids have no size stated beside them. */
+static utter_status read_vocabulary_alone(struct parser *p) {
+    const ut_json_ref root = 0;
+    if (ut_json_type(p->doc, root) != UT_JSON_OBJECT) {
+        return ut_fail(p->err, UTTER_ERROR_FORMAT, "the configuration must be a JSON object");
+    }
+    ut_json_ref model = ut_json_member(p->doc, root, "model");
+    return read_vocabulary(p, ut_json_member(p->doc, model, "vocab") >= 0 ? model : root);
+}
+
+static utter_status parse(struct ut_mem *mem, const char *json, size_t n,
+                          utter_status (*read)(struct parser *p), struct ut_kokoro_config *out,
+                          utter_error *err) {
     *out = (struct ut_kokoro_config){.mem = mem};
     struct parser p = {.config = out, .err = err};
     utter_status status = ut_json_parse(mem, json, n, &p.doc, err);
     if (status) {
         return status;
     }
-    status = read_all(&p);
+    status = read(&p);
     ut_json_free(p.doc);
     if (status) {
         ut_kokoro_config_free(out);
     }
     return status;
+}
+
+utter_status ut_kokoro_config_parse(struct ut_mem *mem, const char *json, size_t n,
+                                    struct ut_kokoro_config *out, utter_error *err) {
+    return parse(mem, json, n, read_all, out, err);
+}
+
+utter_status ut_kokoro_vocabulary_parse(struct ut_mem *mem, const char *json, size_t n,
+                                        struct ut_kokoro_config *out, utter_error *err) {
+    return parse(mem, json, n, read_vocabulary_alone, out, err);
 }
 
 void ut_kokoro_config_free(struct ut_kokoro_config *config) {

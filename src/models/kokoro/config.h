@@ -33,6 +33,10 @@ struct ut_kokoro_config {
 /* From config.json's text. ERROR_FORMAT names the key that is missing or out of range. */
 UTTER_CHECKED utter_status ut_kokoro_config_parse(struct ut_mem *mem, const char *json, size_t n,
                                                   struct ut_kokoro_config *out, utter_error *err);
+/* The symbols alone, for whoever runs the network elsewhere: "vocab" of config.json, or "model.vocab" of the
+ * tokenizer.json that is published beside ONNX exports. Everything else in `out` is 0. */
+UTTER_CHECKED utter_status ut_kokoro_vocabulary_parse(struct ut_mem *mem, const char *json, size_t n,
+                                                      struct ut_kokoro_config *out, utter_error *err);
 /* From the metadata of a GGUF file: ours (which carries config.json) or TTS.cpp's. */
 UTTER_CHECKED utter_status ut_kokoro_config_from_gguf(struct ut_mem *mem,
                                                       const struct ut_weights *weights,

@@ -13,6 +13,7 @@ enum {
     UT_KOKORO_MAX_IDS = 512, /* two zeros and 510 phonemes */
     UT_KOKORO_MAX_FRAMES = 8192, /* 205 s; 1.3 GB of activations in the full model */
     UT_KOKORO_RATE_HZ = 24000,
+    UT_KOKORO_SAMPLES_PER_FRAME = 600, /* durations are in frames */
 };
 
 struct ut_kokoro;
@@ -92,6 +93,10 @@ struct ut_kokoro_result {
 UTTER_CHECKED utter_status ut_kokoro_run(struct ut_kokoro_session *session,
                                          const struct ut_kokoro_request *request,
                                          struct ut_kokoro_result *result, utter_error *err);
+
+/* Samples to cut off the beginning and the end of a run whose first and last id, the zeros around the
+ * phonemes, take so many frames. */
+void ut_kokoro_edges(int first_duration, int last_duration, int64_t *begin, int64_t *end);
 
 /* `utter trace` for this family. */
 UTTER_CHECKED utter_status ut_kokoro_trace(struct ut_kokoro *model, const char *golden,

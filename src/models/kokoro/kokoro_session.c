@@ -7,7 +7,6 @@
 #include "models/kokoro/kokoro_model.h"
 
 enum {
-    SAMPLES_PER_FRAME = 600,
     /* The first and the last id stand for silence of the recording's edges. Speech may begin a
      * little before the frame that the predicted durations say, and its decay goes on behind;
      * measured against it, peers that cut by energy or not at all leave 0.3 to 0.7 s of hiss. */
@@ -120,15 +119,19 @@ static utter_status take_ids(struct ut_kokoro_session *s, uint32_t *n_skipped, u
                               s->model->info.n_token);
 }
 
+void ut_kokoro_edges(int first_duration, int last_duration, int64_t *begin, int64_t *end) {
+    *begin = (int64_t)UT_MAX(first_duration - KEEP_FRAMES_BEFORE, 0) * UT_KOKORO_SAMPLES_PER_FRAME;
+    *end = (int64_t)UT_MAX(last_duration - KEEP_FRAMES_BEHIND, 0) * UT_KOKORO_SAMPLES_PER_FRAME;
+}
+
 /* Samples begin..end - 1, cut at the edges where asked for. */
 static void find_edges(const struct ut_kokoro_session *s, int64_t *begin, int64_t *end) {
-    int first = 0, last = s->n_frames;
+    int64_t cut = 0;
+    *begin = 0;
     if (s->request->trim && s->n_ids > 2) {
-        first = UT_MAX(s->durations[0] - KEEP_FRAMES_BEFORE, 0);
-        last -= UT_MAX(s->durations[s->n_ids - 1] - KEEP_FRAMES_BEHIND, 0);
+        ut_kokoro_edges(s->durations[0], s->durations[s->n_ids - 1], begin, &cut);
     }
-    *begin = (int64_t)first * SAMPLES_PER_FRAME;
-    *end = (int64_t)last * SAMPLES_PER_FRAME;
+    *end = (int64_t)s->n_frames * UT_KOKORO_SAMPLES_PER_FRAME - cut;
 }
 
 static utter_status deliver(const struct ut_kokoro_session *s, float *audio, uint64_t *n_samples,
@@ -161,7 +164,7 @@ static utter_status deliver(const struct ut_kokoro_session *s, float *audio, uin
 /* The recorded spectrum, channels first, as the generator reads it. */
 static utter_status replace_har(struct ut_kokoro_session *s, float *har, utter_error *err) {
     int n_ch = s->model->config.n_fft + 2;
-    int n_rows = SAMPLES_PER_FRAME * s->n_frames / s->model->config.hop + 1;
+    int n_rows = UT_KOKORO_SAMPLES_PER_FRAME * s->n_frames / s->model->config.hop + 1;
     if (!s->request->har) {
         return UTTER_OK;
     }

@@ -102,6 +102,8 @@ typedef struct utter_engine_options {
                                   * utter_memory; 0: none. Beyond it ERROR_MEMORY: opening a model then
                                   * takes a smaller variant where there is one, speaking falls back */
     bool lock_memory; /* keep weights from being swapped out (mlock); a warning when not permitted */
+    const char *onnxruntime; /* path of ONNX Runtime's shared library; NULL: where it is usually installed.
+                              * It is loaded when a voice first needs it. */
 } utter_engine_options;
 
 UTTER_API void utter_engine_options_init(utter_engine_options *options);
@@ -146,15 +148,19 @@ UTTER_API void utter_engine_counters(const utter_engine *engine, utter_counters 
 /* ---- Voice: a loaded model ---------------------------------------------------------------- */
 
 typedef enum utter_backend {
-    UTTER_BACKEND_AUTO = 0, /* native, falling back to espeak */
+    UTTER_BACKEND_AUTO = 0, /* native; onnx for ONNX files that native cannot run; else espeak */
     UTTER_BACKEND_NATIVE,   /* utter's own kernels */
-    UTTER_BACKEND_ESPEAK    /* espeak-ng's formant voice, always there when built with it */
+    UTTER_BACKEND_ESPEAK,   /* espeak-ng's formant voice, always there when built with it */
+    UTTER_BACKEND_ONNX      /* ONNX Runtime, where its library is installed */
 } utter_backend;
 
 typedef struct utter_voice_options {
     size_t size;
     utter_backend backend;
     bool no_fallback; /* fail instead of falling back to the next backend */
+    /* What the onnx backend computes on: "cpu", "cuda" or "coreml". NULL: "cpu". Another than "cpu" makes
+     * AUTO choose that backend, and is ERROR_ARGUMENT with the other two. */
+    const char *provider;
 } utter_voice_options;
 
 UTTER_API void utter_voice_options_init(utter_voice_options *options);
@@ -175,7 +181,7 @@ typedef struct utter_voice_info {
     const char *path;            /* as opened; "" for espeak */
     const char *family;          /* "piper", "kokoro", "espeak" */
     const char *format;          /* "onnx", "safetensors", "torch", "gguf", "" */
-    const char *backend;         /* "native", "espeak" */
+    const char *backend;         /* "native", "onnx", "espeak" */
     const char *language;        /* "en_US" or the espeak voice name */
     const char *quantization;    /* "f32", "f16", "" */
     const char *fallback_reason; /* NULL, or why this is not the backend that was asked for */
@@ -234,8 +240,9 @@ typedef struct utter_speak_options {
     /* 0..10, added after every sentence. NAN: between sentences only, 0.15 s, and 0.35 s between
      * paragraphs; 0.25 s and 0.55 s for Kokoro, whose silence is cut; the formant voice pauses by itself. */
     float sentence_silence_s;
-    uint64_t seed;       /* same seed, same text, same processor level: same samples (the formant
-                          * voice excepted: espeak-ng keeps a state of its own between texts) */
+    uint64_t seed;       /* same seed, same text, same processor level: same samples (the onnx
+                          * and espeak backends excepted, whose libraries have noise or a state of their
+                          * own) */
     /* Piper and espeak: the espeak voice to phonemize with; Kokoro: a letter (a b e f h i j p z) or a
      * language name (en-us, en-gb, es, fr-fr, ...). NULL: the voice's own. */
     const char *language;

@@ -1,5 +1,6 @@
-/* The fallback chain: a voice that cannot be loaded still speaks, by another variant of its model
- * or else through espeak-ng, in the language that its configuration names. What is not there at all
+/* The fallback chain: what utter's own kernels cannot run may still be run by ONNX Runtime, and a
+ * voice that cannot be loaded at all still speaks, by another variant of its model or else through
+ * espeak-ng, in the language that its configuration names. What is not there at all
  * is an error: a mistyped path must not be answered by another voice. */
 #include "backend/chain.h"
 
@@ -10,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "backend/native.h"
+#include "backend/ort_backend.h"
 #include "base/json.h"
 #include "models/model_file.h"
 #include "models/piper/piper.h"
@@ -104,9 +106,43 @@ static utter_status find_file(const struct ut_backend_context *context, const ch
     return status;
 }
 
+/* A file that utter's own reader finds damaged is not handed to a reader that is less strict; one
+ * that is merely of another family, precision or opset is. */
+static bool may_be_for_onnx(struct ut_mem *mem, const char *path) {
+    char file[PATH_MAX];
+    struct ut_weights *weights;
+    if (ut_model_find(path, file, NULL) != UTTER_OK || ut_native_format(file) != UT_FORMAT_ONNX) {
+        return false;
+    }
+    utter_status status = ut_weights_open(mem, file, &weights, NULL);
+    ut_weights_close(weights);
+    return status == UTTER_OK || status == UTTER_ERROR_UNSUPPORTED;
+}
+
+/* What native refused, through ONNX Runtime; `err` holds native's words. */
+static utter_status try_onnx(const struct ut_backend_context *context, const char *path,
+                             utter_status status, struct ut_backend_voice **out, utter_error *err) {
+    utter_error native_error = *err, onnx_error;
+    if (ut_ort_open(context, path, out, &onnx_error) != UTTER_OK) {
+        return ut_fail(err, status, "%.230s; nor does the onnx backend: %s", native_error.message,
+                       onnx_error.message);
+    }
+    ut_log(&context->log, UTTER_LOG_INFO, "%s; ONNX Runtime speaks it", native_error.message);
+    return UTTER_OK;
+}
+
 utter_status ut_backend_open_file(const struct ut_backend_context *context, const char *path,
-                                  struct ut_backend_voice **out, utter_error *err) {
-    return ut_mem_explain(context->mem, ut_native_open(context, path, out, err), err);
+                                  utter_backend wanted, struct ut_backend_voice **out,
+                                  utter_error *err) {
+    utter_error error = {.message = ""};
+    utter_status status = wanted == UTTER_BACKEND_ONNX ? ut_ort_open(context, path, out, &error)
+                                                       : ut_native_open(context, path, out, &error);
+    bool refused = status == UTTER_ERROR_FORMAT || status == UTTER_ERROR_UNSUPPORTED;
+    if (refused && wanted == UTTER_BACKEND_AUTO && may_be_for_onnx(context->mem, path)) {
+        status = try_onnx(context, path, status, out, &error);
+    }
+    status = ut_mem_explain(context->mem, status, &error);
+    return status ? ut_fail(err, status, "%s", error.message) : UTTER_OK;
 }
 
 static uint64_t bytes_of(const char *file) {
@@ -117,7 +153,8 @@ static uint64_t bytes_of(const char *file) {
 /* The other variants of a file that failed; for lack of memory only smaller ones. False when none
  * opens. */
 static bool open_variant(const struct ut_backend_context *context, const char *file,
-                         utter_status failure, struct ut_backend_voice **out) {
+                         utter_backend wanted, utter_status failure,
+                         struct ut_backend_voice **out) {
     struct ut_variants variants;
     bool opened = false;
     if (ut_variants_find(context->mem, file, &variants, NULL) != UTTER_OK) {
@@ -129,7 +166,7 @@ static bool open_variant(const struct ut_backend_context *context, const char *f
         if (failure == UTTER_ERROR_MEMORY && variant->n_bytes >= bytes_of(file)) {
             continue;
         }
-        opened = ut_backend_open_file(context, variant->path, out, &error) == UTTER_OK;
+        opened = ut_backend_open_file(context, variant->path, wanted, out, &error) == UTTER_OK;
         if (!opened) {
             ut_log(&context->log, UTTER_LOG_WARNING, "%s", error.message);
         }
@@ -139,8 +176,9 @@ static bool open_variant(const struct ut_backend_context *context, const char *f
 }
 
 static utter_status open_model(const struct ut_backend_context *context, const char *path,
-                               bool no_fallback, struct ut_backend_voice **out,
-                               char reason[UT_REASON_SIZE], utter_error *err) {
+                               utter_backend wanted, bool no_fallback,
+                               struct ut_backend_voice **out, char reason[UT_REASON_SIZE],
+                               utter_error *err) {
     struct stat info;
     char file[PATH_MAX];
     const char *to_open;
@@ -153,12 +191,13 @@ static utter_status open_model(const struct ut_backend_context *context, const c
     if (status != UTTER_OK) { /* a folder without a voice, or with several: none is broken */
         return ut_fail(err, status, "%s", load_error.message);
     }
-    status = ut_backend_open_file(context, to_open, out, &load_error);
+    wanted = no_fallback && wanted == UTTER_BACKEND_AUTO ? UTTER_BACKEND_NATIVE : wanted;
+    status = ut_backend_open_file(context, to_open, wanted, out, &load_error);
     if (status == UTTER_OK || no_fallback) {
         return status == UTTER_OK ? status : ut_fail(err, status, "%s", load_error.message);
     }
     utter_voice_info voice_info = {0};
-    if (!open_variant(context, file, status, out) &&
+    if (!open_variant(context, file, wanted, status, out) &&
         open_espeak_for(context, path, out, &espeak_error) != UTTER_OK) {
         return ut_fail(err, status, "%s; falling back to espeak failed too: %s", load_error.message,
                        espeak_error.message);
@@ -170,6 +209,25 @@ static utter_status open_model(const struct ut_backend_context *context, const c
     return UTTER_OK;
 }
 
+/* Who computes, and on what: a provider other than the processor means ONNX Runtime. */
+static utter_status check_provider(const char *provider, utter_backend *wanted, utter_error *err) {
+    const char *known = ut_ort_provider_find(provider);
+    if (!known) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT,
+                       "provider is '%.40s': it must be cpu, cuda or coreml", provider);
+    }
+    if (strcmp(known, "cpu") == 0 || *wanted == UTTER_BACKEND_ONNX) {
+        return UTTER_OK;
+    }
+    if (*wanted != UTTER_BACKEND_AUTO) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT,
+                       "provider '%s' belongs to the onnx backend, and another was asked for",
+                       known);
+    }
+    *wanted = UTTER_BACKEND_ONNX;
+    return UTTER_OK;
+}
+
 utter_status ut_backend_open(const struct ut_backend_context *context, const char *path,
                              utter_backend wanted, bool no_fallback, struct ut_backend_voice **out,
                              char reason[UT_REASON_SIZE], utter_error *err) {
@@ -177,21 +235,25 @@ utter_status ut_backend_open(const struct ut_backend_context *context, const cha
     struct stat info;
     *out = NULL;
     reason[0] = '\0';
+    utter_status status = check_provider(context->provider, &wanted, err);
+    if (status != UTTER_OK) {
+        return status;
+    }
     if (!path) {
         path = wanted != UTTER_BACKEND_ESPEAK && find_house_voice(house) ? house : "espeak";
     }
     if (is_espeak_path(path)) {
-        if (wanted == UTTER_BACKEND_NATIVE) {
+        if (wanted == UTTER_BACKEND_NATIVE || wanted == UTTER_BACKEND_ONNX) {
             return ut_fail(err, UTTER_ERROR_ARGUMENT,
-                           "'%s' cannot be spoken by the native backend: "
+                           "'%s' cannot be spoken by the %s backend: "
                            "name a model, or leave the backend to auto",
-                           path);
+                           path, wanted == UTTER_BACKEND_ONNX ? "onnx" : "native");
         }
         return ut_backend_espeak.open(context, path, out, err);
     }
     if (wanted == UTTER_BACKEND_ESPEAK) {
-        utter_status status = check_exists(path, &info, err);
+        status = check_exists(path, &info, err);
         return status == UTTER_OK ? open_espeak_for(context, path, out, err) : status;
     }
-    return open_model(context, path, no_fallback, out, reason, err);
+    return open_model(context, path, wanted, no_fallback, out, reason, err);
 }

@@ -1,5 +1,5 @@
-/* Which backend speaks a voice: the chain of a model, its other variants, espeak; and what the backends of this build
- * are. */
+/* Which backend speaks a voice: the chain native, onnx, another variant of the model, espeak; and what the
+ * backends of this build are. */
 #ifndef UT_BACKEND_CHAIN_H
 #define UT_BACKEND_CHAIN_H
 
@@ -8,16 +8,17 @@
 enum { UT_REASON_SIZE = 500 };
 
 /* Opens `path` as utter_voice_open describes it (NULL, "espeak", "espeak:LANG", a file or a
- * folder). `reason` is "" or says why the voice speaks through a later backend than `wanted`. */
+ * folder); context->provider is the onnx backend's. `reason` is "" or says why the voice speaks through a later backend than `wanted`. */
 UTTER_CHECKED utter_status ut_backend_open(const struct ut_backend_context *context,
                                            const char *path, utter_backend wanted, bool no_fallback,
                                            struct ut_backend_voice **out,
                                            char reason[UT_REASON_SIZE], utter_error *err);
 
-/* Opens one model file or folder without falling back. */
+/* Opens one model file or folder by its own kernels or ONNX Runtime: NATIVE, ONNX, or with AUTO the first that
+ * takes it. */
 UTTER_CHECKED utter_status ut_backend_open_file(const struct ut_backend_context *context,
-                                                const char *path, struct ut_backend_voice **out,
-                                                utter_error *err);
+                                                const char *path, utter_backend wanted,
+                                                struct ut_backend_voice **out, utter_error *err);
 
 /* The backends as a JSON array; `voice` may be NULL. Free with ut_mem_free. */
 UTTER_CHECKED utter_status ut_backend_report(const struct ut_backend_context *context,

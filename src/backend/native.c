@@ -66,8 +66,8 @@ static utter_status check_onnx(struct ut_mem *mem, const char *file, utter_error
     }
     ut_weights_close(weights);
     return kokoro ? ut_fail(err, UTTER_ERROR_UNSUPPORTED,
-                            "%s is an ONNX export of Kokoro: utter reads Kokoro from .pth, "
-                            ".safetensors and .gguf, not from ONNX",
+                            "%s is an ONNX export of Kokoro: utter's own kernels take Kokoro from "
+                            ".pth, .safetensors and .gguf, the onnx backend takes it",
                             file)
                   : UTTER_OK;
 }

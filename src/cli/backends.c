@@ -12,6 +12,20 @@ static const char *text_of(const json_t *object, const char *key) {
     return text ? text : "";
 }
 
+/* "  library PATH, CPUExecutionProvider, ...", of a backend that another library is. */
+static void print_library(const json_t *backend) {
+    const json_t *provider;
+    size_t i;
+    if (!*text_of(backend, "library")) {
+        return;
+    }
+    printf("         %s:", text_of(backend, "library"));
+    json_array_foreach(json_object_get(backend, "providers"), i, provider) {
+        printf("%s %s", i ? "," : "", json_string_value(provider));
+    }
+    putchar('\n');
+}
+
 static void print_backend(const json_t *backend) {
     const char *state = json_is_true(json_object_get(backend, "loaded"))      ? "loaded"
                         : json_is_true(json_object_get(backend, "available")) ? "available"
@@ -20,6 +34,7 @@ static void print_backend(const json_t *backend) {
            text_of(backend, "version"), state, text_of(backend, "level"),
            (long long)json_integer_value(json_object_get(backend, "threads")),
            text_of(backend, "unavailable_reason"));
+    print_library(backend);
 }
 
 static int print_backends(utter_engine *engine, utter_voice *voice, bool json) {

@@ -38,6 +38,8 @@ enum {
     OPTION_VERBOSE,
     OPTION_MODEL,
     OPTION_BACKEND,
+    OPTION_PROVIDER,
+    OPTION_ONNXRUNTIME,
     OPTION_NO_FALLBACK
 };
 
@@ -53,7 +55,9 @@ enum {
 #define CLI_MODEL_OPTION                                                                           \
     {OPTION_MODEL, 'm', "model", "PATH", "voice: a file or folder, or espeak[:LANGUAGE]"}
 #define CLI_BACKEND_OPTION                                                                         \
-    {OPTION_BACKEND, 0, "backend", "NAME", "auto, native or espeak"}
+    {OPTION_BACKEND, 0, "backend", "NAME", "auto, native, onnx or espeak"},                        \
+    {OPTION_PROVIDER, 0, "provider", "NAME", "what ONNX Runtime computes on: cpu, cuda or coreml"}, \
+    {OPTION_ONNXRUNTIME, 0, "onnxruntime", "PATH", "ONNX Runtime's library (UTTER_ONNXRUNTIME)"}
 /* clang-format on */
 
 struct cli_common {
@@ -63,6 +67,7 @@ struct cli_common {
     const char *cpu;
     const char *model; /* NULL: the default voice */
     utter_backend backend;
+    const char *provider, *onnxruntime;
     bool no_fallback, json, verbose, help;
 };
 

@@ -56,7 +56,8 @@ int cli_usage_fail(struct args *args, const struct cli_command *command, const c
 /* ---- Options -------------------------------------------------------------------------------- */
 
 bool cli_common_option(struct cli_common *common, struct args *args, int id, const char *value) {
-    static const char *const backends[] = {"auto", "native", "espeak", NULL};
+    static const char *const backends[] = {"auto", "native", "espeak", "onnx", NULL};
+    static const char *const providers[] = {"cpu", "cuda", "coreml", NULL};
     static const char *const levels[] = {"auto", "scalar", "avx2", "avx512", "neon", NULL};
     int64_t number;
     int choice;
@@ -79,6 +80,13 @@ bool cli_common_option(struct cli_common *common, struct args *args, int id, con
         choice = args_choice(args, id, value, backends);
         common->backend = (utter_backend)choice;
         return choice >= 0;
+    case OPTION_PROVIDER:
+        choice = args_choice(args, id, value, providers);
+        common->provider = value;
+        return choice >= 0;
+    case OPTION_ONNXRUNTIME:
+        common->onnxruntime = value;
+        return true;
     case OPTION_MODEL:
         common->model = value;
         return true;
@@ -104,6 +112,12 @@ static void print_log(void *user, utter_log_level level, const char *message) {
     }
 }
 
+/* The option, else the environment's library; an empty one is none. */
+static const char *onnxruntime_path(const struct cli_common *common) {
+    const char *path = common->onnxruntime ? common->onnxruntime : getenv("UTTER_ONNXRUNTIME");
+    return path && *path ? path : NULL;
+}
+
 bool cli_open_engine(const struct cli_common *common, utter_engine **engine) {
     utter_engine_options options;
     utter_error err = {0};
@@ -112,6 +126,7 @@ bool cli_open_engine(const struct cli_common *common, utter_engine **engine) {
     options.cpu = common->cpu;
     options.memory_limit_bytes = common->memory_limit_bytes;
     options.lock_memory = common->mlock;
+    options.onnxruntime = onnxruntime_path(common);
     options.log = print_log;
     options.log_user = (void *)&common->verbose; /* only read */
     if (utter_engine_create(&options, engine, &err) != UTTER_OK) {
@@ -126,6 +141,7 @@ bool cli_open_voice(const struct cli_common *common, utter_engine *engine, utter
     utter_error err = {0};
     utter_voice_options_init(&options);
     options.backend = common->backend;
+    options.provider = common->provider;
     options.no_fallback = common->no_fallback;
     if (utter_voice_open(engine, common->model, &options, voice, &err) != UTTER_OK) {
         cli_print_error("%s", err.message);

@@ -44,6 +44,14 @@ static utter_status check_options(const utter_engine_options *options, utter_err
     return UTTER_OK;
 }
 
+static utter_status keep_path(utter_engine *engine, const char *path, utter_error *err) {
+    if (path) {
+        engine->onnxruntime_path = ut_mem_strndup(&engine->mem, UT_MEM_OTHER, path, strlen(path));
+        engine->context.onnxruntime_path = engine->onnxruntime_path;
+    }
+    return !path || engine->onnxruntime_path ? UTTER_OK : ut_fail_memory(err, strlen(path) + 1);
+}
+
 utter_status utter_engine_create(const utter_engine_options *options, utter_engine **out,
                                  utter_error *err) {
     utter_engine_options known;
@@ -74,8 +82,10 @@ utter_status utter_engine_create(const utter_engine_options *options, utter_engi
     engine->context.mem = &engine->mem;
     engine->context.compute.kernels = kernels;
     engine->context.log = (struct ut_log){known.log, known.log_user};
+    status = keep_path(engine, known.onnxruntime, err);
     int n_threads = known.n_threads ? known.n_threads : ut_pool_default_threads();
-    status = ut_pool_create(&engine->mem, n_threads, &engine->context.compute.pool, err);
+    status = status ? status
+                    : ut_pool_create(&engine->mem, n_threads, &engine->context.compute.pool, err);
     if (status != UTTER_OK) {
         utter_engine_destroy(engine);
         return status;
@@ -88,6 +98,7 @@ void utter_engine_destroy(utter_engine *engine) {
     if (engine) {
         struct ut_mem last;
         ut_pool_destroy(engine->context.compute.pool);
+        ut_mem_free(&engine->mem, engine->onnxruntime_path);
         ut_mem_init(&last, &engine->mem.allocator);
         ut_mem_free(&last, engine);
     }

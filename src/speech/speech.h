@@ -10,6 +10,7 @@ struct utter_engine {
     struct ut_mem mem;
     struct ut_backend_context context;
     _Atomic uint64_t n_voices, n_voice_fallbacks, n_units, n_unit_fallbacks, n_unit_failures;
+    char *onnxruntime_path; /* NULL: the usual places */
 };
 
 struct utter_voice {

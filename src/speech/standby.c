@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "audio/resample.h"
+#include "backend/ort_backend.h"
 #include "models/model_file.h"
 #include "speech/speech.h"
 
@@ -57,13 +58,23 @@ static bool fits(const struct ut_backend_voice *variant, const utter_voice *voic
            wanted.sample_rate_hz == found.sample_rate_hz && wanted.n_speakers == found.n_speakers;
 }
 
+/* Through ONNX Runtime where the voice is, and on the same device. */
+static utter_status open_like(const utter_voice *voice, const char *path,
+                              struct ut_backend_voice **out, utter_error *err) {
+    struct ut_backend_context context = voice->engine->context;
+    bool onnx = strcmp(voice->voice->backend->name, ut_ort_piper.name) == 0;
+    context.provider = onnx ? voice->voice->device : NULL;
+    return ut_backend_open_file(&context, path, onnx ? UTTER_BACKEND_ONNX : UTTER_BACKEND_AUTO, out,
+                                err);
+}
+
 /* The variant at n_tried, or the next that opens; false when none is left. */
 static bool open_variant(struct ut_standby *standby, const utter_voice *voice) {
     const struct ut_backend_context *context = &voice->engine->context;
     for (; !standby->variant && standby->n_tried < standby->variants.n;) {
         utter_error error = {0};
         const char *path = standby->variants.items[standby->n_tried].path;
-        utter_status status = ut_backend_open_file(context, path, &standby->variant, &error);
+        utter_status status = open_like(voice, path, &standby->variant, &error);
         if (status == UTTER_OK && fits(standby->variant, voice)) {
             status = standby->variant->backend->session_create(standby->variant,
                                                                &standby->variant_session, &error);

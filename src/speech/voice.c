@@ -22,9 +22,9 @@ utter_status utter_voice_open(utter_engine *engine, const char *path,
     if (status != UTTER_OK) {
         return status;
     }
-    if (known.backend < UTTER_BACKEND_AUTO || known.backend > UTTER_BACKEND_ESPEAK) {
+    if (known.backend < UTTER_BACKEND_AUTO || known.backend > UTTER_BACKEND_ONNX) {
         return ut_fail(err, UTTER_ERROR_ARGUMENT, "backend is %d: it must be 0 to %d",
-                       (int)known.backend, (int)UTTER_BACKEND_ESPEAK);
+                       (int)known.backend, (int)UTTER_BACKEND_ONNX);
     }
     utter_voice *voice = ut_mem_calloc(&engine->mem, UT_MEM_OTHER, 1, sizeof *voice);
     if (!voice) {
@@ -32,7 +32,9 @@ utter_status utter_voice_open(utter_engine *engine, const char *path,
     }
     voice->engine = engine;
     voice->no_fallback = known.no_fallback;
-    status = ut_backend_open(&engine->context, path, known.backend, known.no_fallback,
+    struct ut_backend_context context = engine->context;
+    context.provider = known.provider;
+    status = ut_backend_open(&context, path, known.backend, known.no_fallback,
                              &voice->voice, voice->fallback_reason, err);
     if (atomic_exchange(&engine->mem.lock_failed, false)) {
         ut_log(&engine->context.log, UTTER_LOG_WARNING,

@@ -8,7 +8,8 @@
 enum { UT_REASON_SIZE = 500 };
 
 /* Opens `path` as utter_voice_open describes it (NULL, "espeak", "espeak:LANG", a file or a
- * folder); context->provider is the onnx backend's. `reason` is "" or says why the voice speaks through a later backend than `wanted`. */
+ * folder); context->provider is the onnx backend's.
+ * `reason` is "" or says why the voice speaks through a later backend than `wanted`. */
 UTTER_CHECKED utter_status ut_backend_open(const struct ut_backend_context *context,
                                            const char *path, utter_backend wanted, bool no_fallback,
                                            struct ut_backend_voice **out,

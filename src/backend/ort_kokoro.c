@@ -48,19 +48,18 @@ static struct ort_kokoro_session *session_of(struct ut_backend_session *session)
 
 enum { PLACE_MAX = PATH_MAX + 32 };
 
-/* "FOLDER/" or "FOLDER/../", whichever has voices; the first when neither does. */
+/* "FOLDER/", or "FOLDER/onnx/../" for a model in a folder of that name without voices: as on
+ * Hugging Face. No other folder is looked into. */
 static void find_folder(const char *file, char folder[PATH_MAX + 8]) {
     const char *slash = strrchr(file, '/');
     int n = slash ? (int)(slash + 1 - file) : 0;
+    bool is_onnx =
+        n >= 5 && memcmp(file + n - 5, "onnx/", 5) == 0 && (n == 5 || file[n - 6] == '/');
     char voices[PLACE_MAX];
     struct stat st;
-    snprintf(folder, PATH_MAX + 8, "%.*s../", n, file);
-    snprintf(voices, sizeof voices, "%svoices", folder);
-    bool above = stat(voices, &st) == 0;
     snprintf(voices, sizeof voices, "%.*svoices", n, file);
-    if (stat(voices, &st) == 0 || !above) {
-        snprintf(folder, PATH_MAX + 8, "%.*s", n, file);
-    }
+    bool above = is_onnx && stat(voices, &st) != 0;
+    snprintf(folder, PATH_MAX + 8, "%.*s%s", n, file, above ? "../" : "");
 }
 
 static utter_status read_symbols(struct ort_kokoro *voice, const char *path, utter_error *err) {

@@ -1,6 +1,7 @@
 /* See fake_ort.h. With -DFAKE_NO_SYMBOL it is a library of something else. */
 #include "backend/fake_ort.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,9 @@ int fake_something_else(void) {
 
 EXPORTED extern struct fake_ort fake_ort;
 struct fake_ort fake_ort;
+
+/* Runs may come from several threads. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- Objects -------------------------------------------------------------------------------- */
 
@@ -90,9 +94,10 @@ static struct ort_status *problem(int code, const char *message) {
 
 /* Every call that can fail begins with this one. */
 static struct ort_status *call(void) {
-    return ++fake_ort.n_calls == fake_ort.fail_at
-               ? problem(fake_ort.fail_code, "this call was told to fail")
-               : NULL;
+    pthread_mutex_lock(&lock);
+    bool fails = ++fake_ort.n_calls == fake_ort.fail_at;
+    pthread_mutex_unlock(&lock);
+    return fails ? problem(fake_ort.fail_code, "this call was told to fail") : NULL;
 }
 
 #define MAKE(out)                                                                                  \
@@ -407,10 +412,12 @@ fake_run(struct ort_session *session, const struct ort_run_options *options,
     if (!failed && n_inputs != fake_ort.n_inputs) {
         failed = problem(2, "an input is missing");
     }
+    pthread_mutex_lock(&lock);
     fake_ort.n_given = n_inputs;
     for (size_t i = 0; i < n_inputs && !failed; i++) {
         failed = take_input(i, input_names[i], inputs[i]);
     }
+    pthread_mutex_unlock(&lock);
     if (!failed && fake_ort.wait) {
         wait_for_end();
         failed = problem(1, "told to terminate");
@@ -477,12 +484,15 @@ static const void *get_api(uint32_t version) {
 }
 
 static const char *get_version(void) {
-    return fake_ort.version ? fake_ort.version : "1.31.1";
+    return fake_ort.version;
 }
 
 EXPORTED const struct ort_api_base *OrtGetApiBase(void);
 const struct ort_api_base *OrtGetApiBase(void) {
     static const struct ort_api_base base = {get_api, get_version};
+    if (!fake_ort.version) { /* a program that sets nothing up */
+        fake_ort_reset(&fake_ort);
+    }
     return &base;
 }
 #endif

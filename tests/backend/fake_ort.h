@@ -59,7 +59,8 @@ struct fake_ort {
 };
 
 /* Behaves well: version 1.31.1, the providers CPU and CUDA, a Piper voice of one speaker that gives
- * 4000 samples of 0.25. Objects that are alive stay counted. */
+ * 4000 samples of 0.25. Objects that are alive stay counted. The library does it for itself when
+ * nobody has. */
 void fake_ort_reset(struct fake_ort *fake);
 /* The ports of a Piper voice; of a Kokoro export with durations. */
 void fake_ort_piper(struct fake_ort *fake, bool speakers);

@@ -1,4 +1,4 @@
-/* Setting up the stand-in of ONNX Runtime; linked to the tests, not to the library. */
+/* Setting up the stand-in of ONNX Runtime; linked to the tests and to the library. */
 #include "backend/fake_ort.h"
 
 #include <string.h>

@@ -33,7 +33,8 @@ class WrongUsage(ProgramTest):
                 self.fails(2, option, "speak", "-m", TINY, "-o", "a.wav", option, value, "Hello.")
 
     def test_choices(self):
-        self.fails(2, ["--backend", "auto, native, espeak"], "speak", "--backend", "onnx", "Hi.", "-o", "a.wav")
+        self.fails(2, ["--backend", "auto, native, espeak, onnx"], "speak", "--backend", "ort", "Hi.", "-o", "a.wav")
+        self.fails(2, ["--provider", "cpu, cuda, coreml"], "speak", "--provider", "tpu", "Hi.", "-o", "a.wav")
         self.fails(2, ["--cpu", "avx512"], "speak", "--cpu", "mmx", "Hi.", "-o", "a.wav")
         self.fails(2, ["--format", "opus"], "speak", "--format", "aac", "Hi.", "-o", "a.wav")
 

@@ -157,7 +157,7 @@ typedef enum utter_backend {
 typedef struct utter_voice_options {
     size_t size;
     utter_backend backend;
-    bool no_fallback; /* fail instead of falling back to the next backend */
+    bool no_fallback; /* fail when what `backend` names cannot speak, instead of letting espeak do it */
     /* What the onnx backend computes on: "cpu", "cuda" or "coreml". NULL: "cpu". Another than "cpu" makes
      * AUTO choose that backend, and is ERROR_ARGUMENT with the other two. */
     const char *provider;

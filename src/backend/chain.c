@@ -191,7 +191,6 @@ static utter_status open_model(const struct ut_backend_context *context, const c
     if (status != UTTER_OK) { /* a folder without a voice, or with several: none is broken */
         return ut_fail(err, status, "%s", load_error.message);
     }
-    wanted = no_fallback && wanted == UTTER_BACKEND_AUTO ? UTTER_BACKEND_NATIVE : wanted;
     status = ut_backend_open_file(context, to_open, wanted, out, &load_error);
     if (status == UTTER_OK || no_fallback) {
         return status == UTTER_OK ? status : ut_fail(err, status, "%s", load_error.message);

@@ -17,18 +17,18 @@ class Onnx(ProgramTest):
 
     def test_option(self):
         self.speak("-m", TINY, "--backend", "onnx", "--onnxruntime", FAKE)
-        self.assertEqual(len(self.samples("a.wav")), 4000)
+        self.assertEqual(len(self.samples("a.wav")), 2 * 4000)
 
     def test_environment(self):
         self.speak("-m", TINY, "--backend", "onnx", env={**os.environ, "UTTER_ONNXRUNTIME": FAKE})
-        self.assertEqual(len(self.samples("a.wav")), 4000)
+        self.assertEqual(len(self.samples("a.wav")), 2 * 4000)
         # The option comes first.
         self.fails(1, NONE, "speak", "-m", TINY, "--backend", "onnx", "--no-fallback", "--onnxruntime", NONE, "--ids",
                    IDS, "-o", "b.wav", env={**os.environ, "UTTER_ONNXRUNTIME": FAKE})
 
     def test_provider(self):
         self.speak("-m", TINY, "--provider", "cuda", "--onnxruntime", FAKE)
-        self.assertEqual(len(self.samples("a.wav")), 4000)
+        self.assertEqual(len(self.samples("a.wav")), 2 * 4000)
         self.fails(1, "CoreMLExecutionProvider", "speak", "-m", TINY, "--provider", "coreml", "--no-fallback",
                    "--onnxruntime", FAKE, "--ids", IDS, "-o", "b.wav")
         self.fails(1, "belongs to the onnx backend", "info", TINY, "--backend", "native", "--provider", "cuda")

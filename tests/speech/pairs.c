@@ -201,7 +201,7 @@ static utter_status open_tiny(const void *options, utter_error *err) {
 }
 
 static void voice_options(void **state) {
-    static const int32_t values[] = {-1, 3, 1000000000, INT32_MIN};
+    static const int32_t values[] = {-1, UTTER_BACKEND_ONNX + 1, 1000000000, INT32_MIN};
     struct subject subject = {.n_bytes = sizeof(utter_voice_options), .attempt = open_tiny};
     utter_voice_options_init((utter_voice_options *)subject.defaults);
     add_sizes(&subject);
@@ -210,6 +210,9 @@ static void voice_options(void **state) {
     }
     ADD(&subject, utter_voice_options, backend, i32, UTTER_BACKEND_ESPEAK, NULL);
     ADD(&subject, utter_voice_options, no_fallback, flag, true, NULL);
+    ADD(&subject, utter_voice_options, provider, pointer, "npu", "provider");
+    ADD(&subject, utter_voice_options, provider, pointer, "", "provider");
+    ADD(&subject, utter_voice_options, provider, pointer, "cpu", NULL);
     try_pairs(&subject);
 }
 

@@ -46,7 +46,7 @@ static struct ut_weights *write_rules(uint32_t type, size_t n_values, const char
         {"phonemizer.dictionary.values", 0},
     };
     struct ut_gguf_writer *writer;
-    struct ut_weights *weights;
+    struct ut_weights *weights = NULL;
     utter_error err;
     assert_int_equal(ut_gguf_writer_create(&mem, path, &writer, &err), UTTER_OK);
     utter_status status = ut_gguf_put_uint32(writer, "phonemizer.type", type, &err);

@@ -98,8 +98,8 @@ static void write_file(const struct ttscpp_metadata *metadata, const struct tens
 static void write_model(bool rules) {
     static struct ttscpp_metadata metadata;
     struct ut_kokoro_config config = {.mem = &mem};
-    struct ut_weights *checkpoint, *voice;
-    struct ut_kokoro_tensors *tensors;
+    struct ut_weights *checkpoint = NULL, *voice = NULL;
+    struct ut_kokoro_tensors *tensors = NULL;
     struct tensor_file file = {0};
     struct byte_buffer json = {0};
     utter_error err;

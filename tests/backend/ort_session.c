@@ -306,7 +306,8 @@ static void a_run_is_stopped(void **state) {
     assert_true(fake->terminated);
     /* One that nobody stops is not. */
     atomic_store(&cancel, false);
-    fake->wait = fake->terminated = false;
+    fake->wait = false;
+    fake->terminated = false;
     assert_int_equal(ut_ort_run(session, piper_inputs, 3, &out, 1, &cancel, &err), UTTER_OK);
     assert_true(!fake->terminated && out.n == 4000);
     /* And one that was stopped before it began. */

@@ -4,8 +4,8 @@ and its result is kept with its date in BUILD/scoreboard.json, so that long piec
 the table of all that was measured is printed and, with --write, put into docs/reliability.md.
 
 Usage: scoreboard.py [--build DIR] [--full] [--fuzz-seconds N] [--write] [PIECE...]
-Pieces: tests, faults, fuzz, asan, tsan, msan, valgrind, coverage; without any: tests, faults, valgrind and
-coverage. --full injects every fault and runs the tests with all their cases (UT_TEST_FULL=1)."""
+Pieces: tests, allocations, faults, fuzz, asan, tsan, msan, valgrind, coverage; without any: tests, faults,
+valgrind and coverage. --full injects every fault and runs the tests with all their cases (UT_TEST_FULL=1)."""
 import argparse
 import datetime
 import json
@@ -49,18 +49,26 @@ def tell_tests(build):
     return f"{passed} tests passed, {len(failed)} failed" + (": " + ", ".join(failed) if failed else ""), reports
 
 
-# ---- Pieces: each returns rows, {name: value} ---------------------------------------------------
-
-def tests(options):
+def run_counting(options, full, *names):
+    """Runs tests; (what to say of them, what to say of the allocations that failed in them)"""
     with tempfile.NamedTemporaryFile("r", encoding="utf-8") as counts:
-        run(["meson", "test", "-C", options.build, "--timeout-multiplier", "10"], UT_FAULT_COUNTS=counts.name,
-            UT_TEST_FULL="1" if options.full else "")
+        run(["meson", "test", "-C", options.build, "--timeout-multiplier", "10", *names],
+            UT_FAULT_COUNTS=counts.name, UT_TEST_FULL="1" if full else "")
         n_faults = sum(map(int, counts.read().split()))
     told, _ = tell_tests(options.build)
     failed = test_results(options.build)[1]
-    return {"Tests": told,
-            "Allocations that failed (F4)": f"{n_faults:,} injected, "
-            + (f"all handled" if not failed else "see the tests that failed")}
+    return told, f"{n_faults:,} injected, " + ("see the tests that failed" if failed else "all handled")
+
+
+# ---- Pieces: each returns rows, {name: value} ---------------------------------------------------
+
+def tests(options):
+    told, allocations = run_counting(options, options.full)
+    return {"Tests": told, "Allocations that failed (F4)": allocations}
+
+
+def allocations(options):
+    return {"The same, one engine and every allocation": run_counting(options, True, "speech-reuse")[1]}
 
 
 def faults(options):
@@ -119,7 +127,7 @@ def coverage(_):
 
 
 PIECES = {
-    "tests": tests, "faults": faults, "fuzz": fuzz,
+    "tests": tests, "allocations": allocations, "faults": faults, "fuzz": fuzz,
     "asan": sanitizer("Address, leaks, undefined behaviour", "test-asan", "build-asan"),
     "tsan": sanitizer("Threads (TSan)", "test-tsan", "build-tsan"),
     "msan": sanitizer("Uninitialised memory (MSan)", "test-msan", "build-msan"),
@@ -163,15 +171,17 @@ def main():
     if unknown := set(options.pieces) - set(PIECES) - {"none"}:
         parser.error(f"no such piece: {', '.join(sorted(unknown))}; there are {', '.join(PIECES)}")
     store = ROOT / options.build / "scoreboard.json"
-    results = json.loads(store.read_text(encoding="utf-8")) if store.exists() else {}
+    def load():
+        return json.loads(store.read_text(encoding="utf-8")) if store.exists() else {}
+
     for piece in options.pieces or DEFAULT_PIECES:
         if piece == "none":
             continue
         how = piece + (" --full" if options.full and piece in ("tests", "faults") else "")
         print(f"-- {how}", flush=True)
-        results[piece] = {"rows": PIECES[piece](options), "when": datetime.date.today().isoformat(), "how": how}
-        store.write_text(json.dumps(results, indent=1), encoding="utf-8")
-    text = table(results)
+        result = {"rows": PIECES[piece](options), "when": datetime.date.today().isoformat(), "how": how}
+        store.write_text(json.dumps({**load(), piece: result}, indent=1), encoding="utf-8") # others may run, too
+    text = table(load())
     print(text, end="")
     if options.write:
         write_page(text)

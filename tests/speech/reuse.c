@@ -76,13 +76,13 @@ static utter_status attempt(struct sweep *sweep, size_t fail_at, bool and_later)
     return status;
 }
 
-static void sweep_path(const char *path, bool no_fallback) {
+static void sweep_threads(const char *path, bool no_fallback, int32_t n_threads) {
     struct sweep sweep = {.path = path, .no_fallback = no_fallback};
     utter_allocator allocator = failing_allocator_start(&sweep.memory);
     utter_error err;
     size_t n_errors = 0;
     sweep.exact = no_fallback && strcmp(path, "espeak") != 0;
-    sweep.engine = open_engine(1, &allocator);
+    sweep.engine = open_engine(n_threads, &allocator);
     sweep.n_idle = sweep.memory.n_blocks;
     /* The second time counts: the first also fills what lives as long as the process. */
     for (int i = 0; i < 2; i++) {
@@ -100,6 +100,13 @@ static void sweep_path(const char *path, bool no_fallback) {
     utter_engine_destroy(sweep.engine);
     assert_int_equal(sweep.memory.n_blocks, 0);
     assert_true(n_errors > 0);
+}
+
+static void sweep_path(const char *path, bool no_fallback) {
+    sweep_threads(path, no_fallback, 1);
+    if (full_run()) {
+        sweep_threads(path, no_fallback, 3);
+    }
 }
 
 static void piper(void **state) {
@@ -134,6 +141,7 @@ static void formant_voice(void **state) {
 
 static void voices_that_may_fall_back(void **state) {
     sweep_path(data_path("piper/tiny.onnx"), false);
+    sweep_path(data_path("house/tiny"), false);
     sweep_path(data_path("kokoro"), false);
 }
 

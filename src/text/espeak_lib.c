@@ -287,8 +287,8 @@ static const struct script {
     {0x10A0, 0x10FF, " ka "},
     {0x1100, 0x11FF, " ko "},
     {0x1C90, 0x1CBF, " ka "},
-    {0x3130, 0x318F, " ko en es it "}, /* these name the letters themselves */
-    {0xAC00, 0xD7AF, " ko en es it "},
+    {0x3130, 0x318F, " ko "}, /* en, es and it name these letters, but then read on as another English */
+    {0xAC00, 0xD7AF, " ko "},
 };
 
 static bool is_foreign(uint32_t c, const char *language) {

@@ -249,11 +249,8 @@ static utter_status synthesize(struct espeak_session *session, const struct ut_s
     }
     status = ut_espeak_set_voice(espeak_language(&voice->base, params), &voice->context.log, err);
     if (status == UTTER_OK) {
-        size_t n_unread = ut_espeak_blank(session->text, strlen(session->text));
-        if (n_unread > 0) {
-            ut_log(&voice->context.log, UTTER_LOG_WARNING,
-                   "%zu characters are left out: the voice cannot read their script", n_unread);
-        }
+        ut_espeak_warn_blanked(ut_espeak_blank(session->text, strlen(session->text)),
+                               &voice->context.log);
         status = ut_espeak_synth(session->text, (int)lrintf(wpm), collect, &collector, err);
     }
     ut_espeak_unlock();

@@ -151,22 +151,13 @@ void ut_kokoro_voice_info(const struct ut_backend_voice *base, utter_voice_info 
 void ut_kokoro_voice_describe(struct ut_json_writer *json, const struct ut_backend_voice *base) {
     const struct ut_kokoro_voice *voice = voice_of(base);
     const utter_voice_info *info = &voice->info;
-    ut_json_put_string(json, "name", info->name);
-    ut_json_put_string(json, "path", info->path);
-    ut_json_put_string(json, "family", info->family);
-    ut_json_put_string(json, "format", info->format);
-    ut_json_put_string(json, "backend", info->backend);
-    ut_json_put_string(json, "language", info->language);
+    ut_native_describe_names(json, info);
     ut_json_put_string(json, "quantization", info->quantization);
     ut_json_put_uint(json, "sample_rate_hz", UT_KOKORO_RATE_HZ);
     ut_json_put_uint(json, "n_parameters", info->n_parameters);
     ut_json_put_uint(json, "file_bytes", info->file_bytes);
     ut_json_put_uint(json, "default_speaker", (uint64_t)voice->default_speaker);
-    ut_json_put_array(json, "speakers");
-    for (int32_t i = 0; i < info->n_speakers; i++) {
-        ut_json_put_string(json, NULL, ut_kokoro_voice_speaker_name(base, i));
-    }
-    ut_json_put_end_array(json);
+    ut_native_describe_speakers(json, base);
     ut_json_put_object(json, "model");
     ut_json_put_uint(json, "n_vocab", (uint64_t)voice->n_token);
     ut_json_put_uint(json, "n_hidden", (uint64_t)voice->hidden_dim);

@@ -43,6 +43,10 @@ UTTER_CHECKED utter_status ut_native_names_init(struct ut_native_names *names, s
                                                 const char *path, utter_error *err);
 void ut_native_names_free(struct ut_native_names *names, struct ut_mem *mem);
 
+/* Members of every family's description: name to language, and the list of speakers. */
+void ut_native_describe_names(struct ut_json_writer *json, const utter_voice_info *info);
+void ut_native_describe_speakers(struct ut_json_writer *json, const struct ut_backend_voice *voice);
+
 /* Writes one family's members of a description. */
 typedef void (*ut_native_describe_fn)(struct ut_json_writer *json,
                                       const struct ut_backend_voice *voice);

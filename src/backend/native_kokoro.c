@@ -2,7 +2,6 @@
  * is in kokoro_voice.c. A run has no samples before its end: its normalisations span the chunk. */
 #include "backend/kokoro_voice.h"
 #include "models/kokoro/kokoro.h"
-#include "models/model_file.h"
 
 struct kokoro_voice {
     struct ut_kokoro_voice common;
@@ -142,16 +141,13 @@ static utter_status kokoro_speak(struct ut_backend_session *base, const struct u
 static utter_status kokoro_trace(const struct ut_backend_context *context, const char *path,
                                  const char *golden, const char *case_name, const char *out_path,
                                  utter_trace_fn stage, void *user, utter_error *err) {
-    struct ut_kokoro *model = NULL;
-    char file[PATH_MAX];
-    utter_status status = ut_model_find(path, file, err);
-    if (status == UTTER_OK) {
-        status = ut_kokoro_open(context->mem, &context->compute, file, &context->log, &model, err);
-    }
+    struct ut_kokoro *model;
+    utter_status status =
+        ut_kokoro_open(context->mem, &context->compute, path, &context->log, &model, err);
     if (status == UTTER_OK) {
         status = ut_kokoro_trace(model, golden, case_name, out_path, stage, user, err);
+        ut_kokoro_close(model);
     }
-    ut_kokoro_close(model);
     return status;
 }
 

@@ -1,7 +1,6 @@
 /* Piper and house voices through utter's own kernels; what they have in common with those of other
  * backends is in piper_voice.c. */
 #include "backend/piper_voice.h"
-#include "models/model_file.h"
 
 struct piper_voice {
     struct ut_piper_voice common;
@@ -158,12 +157,9 @@ static utter_status piper_speak(struct ut_backend_session *base, const struct ut
 static utter_status piper_trace(const struct ut_backend_context *context, const char *path,
                                 const char *golden, const char *case_name, const char *out_path,
                                 utter_trace_fn stage, void *user, utter_error *err) {
-    struct ut_piper *model = NULL;
-    char file[PATH_MAX];
-    utter_status status = ut_model_find(path, file, err);
-    if (status == UTTER_OK) {
-        status = ut_piper_open(context->mem, &context->compute, file, &context->log, &model, err);
-    }
+    struct ut_piper *model;
+    utter_status status =
+        ut_piper_open(context->mem, &context->compute, path, &context->log, &model, err);
     if (status == UTTER_OK) {
         status = ut_piper_trace(model, golden, case_name, out_path, stage, user, err);
         ut_piper_close(model);

@@ -66,6 +66,26 @@ void ut_native_names_free(struct ut_native_names *names, struct ut_mem *mem) {
 
 /* ---- Description -------------------------------------------------------------------------- */
 
+void ut_native_describe_names(struct ut_json_writer *json, const utter_voice_info *info) {
+    ut_json_put_string(json, "name", info->name);
+    ut_json_put_string(json, "path", info->path);
+    ut_json_put_string(json, "family", info->family);
+    ut_json_put_string(json, "format", info->format);
+    ut_json_put_string(json, "backend", info->backend);
+    ut_json_put_string(json, "language", info->language);
+}
+
+void ut_native_describe_speakers(struct ut_json_writer *json,
+                                 const struct ut_backend_voice *voice) {
+    utter_voice_info info = {0};
+    voice->backend->info(voice, &info);
+    ut_json_put_array(json, "speakers");
+    for (int32_t i = 0; i < info.n_speakers; i++) {
+        ut_json_put_string(json, NULL, voice->backend->speaker_name(voice, i));
+    }
+    ut_json_put_end_array(json);
+}
+
 static void describe_tensors(struct ut_json_writer *json, const struct ut_weights *weights) {
     ut_json_put_array(json, "tensors");
     for (size_t i = 0; i < ut_weights_count(weights); i++) {

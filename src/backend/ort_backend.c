@@ -5,18 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/checked.h"
 #include "models/model_file.h"
 
 enum { SAMPLES_PER_CALL = 4096 };
-
-double ut_ort_now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 

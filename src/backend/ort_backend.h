@@ -84,6 +84,4 @@ void ut_ort_call_set_count(struct ut_ort_call *call, size_t role, size_t n);
 UTTER_CHECKED utter_status ut_ort_deliver(struct ut_ort_numbers *samples, size_t begin, size_t end,
                                           const struct ut_speak_params *params, utter_error *err);
 
-double ut_ort_now_s(void);
-
 #endif

@@ -84,12 +84,7 @@ const char *ut_piper_voice_espeak(const struct ut_backend_voice *base,
 void ut_piper_voice_describe(struct ut_json_writer *json, const struct ut_backend_voice *base) {
     const struct ut_piper_config *config = voice_of(base)->config;
     const utter_voice_info *info = &voice_of(base)->info;
-    ut_json_put_string(json, "name", info->name);
-    ut_json_put_string(json, "path", info->path);
-    ut_json_put_string(json, "family", info->family);
-    ut_json_put_string(json, "format", info->format);
-    ut_json_put_string(json, "backend", info->backend);
-    ut_json_put_string(json, "language", info->language);
+    ut_native_describe_names(json, info);
     ut_json_put_string(json, "espeak_voice", config->espeak_voice);
     ut_json_put_string(json, "phoneme_type", config->phoneme_type_name);
     ut_json_put_string(json, "quality", config->quality);
@@ -102,11 +97,7 @@ void ut_piper_voice_describe(struct ut_json_writer *json, const struct ut_backen
     ut_json_put_double(json, "length_scale", config->length_scale);
     ut_json_put_double(json, "noise_w", config->noise_w);
     ut_json_put_uint(json, "default_speaker", (uint64_t)config->default_speaker);
-    ut_json_put_array(json, "speakers");
-    for (int32_t i = 0; i < info->n_speakers; i++) {
-        ut_json_put_string(json, NULL, ut_piper_voice_speaker_name(base, i));
-    }
-    ut_json_put_end_array(json);
+    ut_native_describe_speakers(json, base);
 }
 
 /* ---- Text to units ------------------------------------------------------------------------ */

@@ -61,13 +61,6 @@ static void take_band(const struct head *h, int begin, int end) {
     }
 }
 
-static void run_kernel(const struct ut_kernels *kernels, enum ut_dtype type,
-                       const struct ut_conv *op) {
-    (type == UT_F16    ? kernels->conv_f16
-     : type == UT_BF16 ? kernels->conv_bf16
-                       : kernels->conv_f32)(op);
-}
-
 static void attend_rows(void *user, int begin, int end) {
     const struct head *h = user;
     const struct ut_attention *op = h->op;
@@ -99,7 +92,7 @@ static void attend_rows(void *user, int begin, int end) {
                                    .y_row = n_band,
                                    .n_rows = n,
                                    .n_out = n_band};
-        run_kernel(h->kernels, op->rel_k->type, &relative);
+        ut_conv_kernel(h->kernels, op->rel_k->type)(&relative);
         add_band(h, begin, end);
     }
     h->kernels->softmax_f32(scores, h->pitch, n, op->n_rows);
@@ -128,7 +121,7 @@ static void attend_rows(void *user, int begin, int end) {
                                    .y_row = row,
                                    .n_rows = n,
                                    .n_out = op->d};
-        run_kernel(h->kernels, op->rel_v->type, &relative);
+        ut_conv_kernel(h->kernels, op->rel_v->type)(&relative);
     }
 }
 

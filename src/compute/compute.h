@@ -25,6 +25,14 @@ struct ut_layer {
     int n_out, n_in, n_taps;
 };
 
+/* The convolution for weights stored as `type`: f16, bf16, else f32. */
+typedef void (*ut_conv_fn)(const struct ut_conv *op);
+static inline ut_conv_fn ut_conv_kernel(const struct ut_kernels *kernels, enum ut_dtype type) {
+    return type == UT_F16    ? kernels->conv_f16
+           : type == UT_BF16 ? kernels->conv_bf16
+                             : kernels->conv_f32;
+}
+
 /* Where a layer's weights lie in a tensor: element (o, k, c) at offset + o * out_step + k * tap_step +
  * c * in_step. Steps may be negative (taps in reverse); the caller guarantees that all elements are
  * inside the tensor. */

@@ -37,9 +37,7 @@ static void project(const struct ut_compute *compute, const struct chain *chain,
 static void recur(struct chain *chain, int direction) {
     const struct ut_layer *recurrent = &chain->lstm->directions[direction].recurrent;
     const struct ut_kernels *kernels = chain->kernels;
-    void (*product)(const struct ut_conv *op) = recurrent->type == UT_F16    ? kernels->conv_f16
-                                                : recurrent->type == UT_BF16 ? kernels->conv_bf16
-                                                                             : kernels->conv_f32;
+    ut_conv_fn product = ut_conv_kernel(kernels, recurrent->type);
     int n_hidden = chain->lstm->n_hidden;
     const float *hidden = chain->hidden[direction]; /* a local: the other thread writes beside it */
     for (int i = 0; i < chain->n; i++) {

@@ -30,10 +30,7 @@ void ut_conv(const struct ut_compute *compute, const struct ut_layer *layer,
     whole.n_taps = layer->n_taps;
     whole.n_in = layer->n_in;
     whole.n_out = layer->n_out;
-    const struct ut_kernels *kernels = compute->kernels;
-    struct conv_job job = {&whole, layer->type == UT_F16    ? kernels->conv_f16
-                                   : layer->type == UT_BF16 ? kernels->conv_bf16
-                                                            : kernels->conv_f32};
+    struct conv_job job = {&whole, ut_conv_kernel(compute->kernels, layer->type)};
     ut_pool_run(compute->pool, op->n_rows, CONV_GRAIN, conv_rows, &job);
 }
 

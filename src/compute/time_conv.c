@@ -101,9 +101,7 @@ static void convolve(const struct job *job, const float *x, ptrdiff_t x_row, int
         .n_rows = n_rows,
         .n_out = UT_MIN(job->group, layer->n_out - first_channel),
     };
-    (layer->type == UT_F16    ? kernels->conv_f16
-     : layer->type == UT_BF16 ? kernels->conv_bf16
-                              : kernels->conv_f32)(&conv);
+    ut_conv_kernel(kernels, layer->type)(&conv);
     if (op->moments) {
         size_t at = (size_t)(t / job->block_rows) * (size_t)layer->n_out + (size_t)first_channel;
         kernels->moments_f32(op->moments->mean + at, op->moments->m2 + at, conv.y, conv.y_row,

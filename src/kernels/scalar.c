@@ -2,7 +2,7 @@
  * functions from libm. No speed here; the other levels are checked against this one. */
 #include <math.h>
 
-#include "kernels/half_float.h"
+#include "base/half_float.h"
 #include "kernels/levels.h"
 
 enum { PANEL = 8 };

@@ -4,13 +4,13 @@
 
 #include <string.h>
 
+#include "base/half_float.h"
 #include "quant/block.h"
-#include "quant/half.h"
 
 static float half_at(const uint8_t *bytes) {
     uint16_t half;
     memcpy(&half, bytes, sizeof half);
-    return ut_f32_from_f16(half);
+    return ut_float_from_f16(half);
 }
 
 /* ---- Small blocks --------------------------------------------------------------------------- */

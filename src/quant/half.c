@@ -1,6 +1,8 @@
 /* Narrowing to 16-bit floats. */
 #include "quant/half.h"
 
+#include <string.h>
+
 /* bits / 2^shift to the nearest, ties to even; shift is 1 to 31. */
 static uint32_t round_shift(uint32_t bits, unsigned shift) {
     uint32_t below_half = (1u << (shift - 1)) - 1, is_odd = bits >> shift & 1;

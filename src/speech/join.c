@@ -6,22 +6,16 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "audio/convert.h"
 #include "base/checked.h"
+#include "base/clock.h"
 
 /* -46 dB of full scale: a step below this drowns in the noise floor of the voices. */
 #define AUDIBLE_STEP 0.005f
 #define FADE_S 0.0025f
 /* Normalizing never amplifies more than this, as the old piper program: silence stays silence. */
 #define MAX_GAIN 100.0f
-
-double ut_join_clock(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 void ut_join_init(struct ut_join *join, struct ut_mem *mem) {
     memset(join, 0, sizeof *join);
@@ -53,7 +47,7 @@ void ut_join_begin(struct ut_join *join) {
 
 static bool send(struct ut_join *join, const float *samples, size_t n) {
     if (join->first_s == 0) {
-        join->first_s = ut_join_clock();
+        join->first_s = ut_clock_s();
     }
     join->n_samples += n;
     join->n_unit_samples += n;

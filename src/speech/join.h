@@ -65,6 +65,4 @@ bool ut_join_silence(struct ut_join *join, double seconds, const _Atomic bool *c
 /* UTTER_OK while nothing stopped the join, else what did, with its message. */
 UTTER_CHECKED utter_status ut_join_status(const struct ut_join *join, utter_error *err);
 
-double ut_join_clock(void); /* seconds of the monotonic clock */
-
 #endif

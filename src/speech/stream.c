@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "compute/rng.h"
 #include "speech/speech.h"
 #include "text/segment.h"
@@ -181,7 +182,7 @@ static void report_progress(struct speech *speech, size_t n_bytes_done) {
             .n_bytes_total = speech->n_bytes,
             .n_samples = speech->stream->join.n_samples,
             .audio_s = (double)speech->stream->join.n_samples / speech->result.sample_rate_hz,
-            .elapsed_s = ut_join_clock() - speech->start_s,
+            .elapsed_s = ut_clock_s() - speech->start_s,
         };
         speech->options.progress(speech->options.progress_user, &progress);
     }
@@ -246,7 +247,7 @@ static utter_status speak_piece(struct speech *speech, const char *text,
     const struct ut_backend *backend = stream->voice->voice->backend;
     size_t n;
     char *normalized;
-    double begin_s = ut_join_clock();
+    double begin_s = ut_clock_s();
     utter_status status = ut_normalize(mem, speech->options.language, text + piece->begin,
                                        piece->end - piece->begin, &normalized, &n, speech->err);
     if (status != UTTER_OK) {
@@ -255,7 +256,7 @@ static utter_status speak_piece(struct speech *speech, const char *text,
     status = backend->units(stream->session, normalized, n, &speech->params, &stream->units,
                             speech->err);
     speech->result.n_skipped_symbols += stream->units.n_skipped_symbols;
-    speech->result.phonemize_s += ut_join_clock() - begin_s;
+    speech->result.phonemize_s += ut_clock_s() - begin_s;
     if (status == UTTER_OK) {
         speech->params.text = normalized;
         status = speak_units(speech, piece, n);
@@ -357,7 +358,7 @@ static void fill_result(struct speech *speech, utter_result *out) {
     result->n_samples = join->n_samples;
     result->n_skipped_symbols += speech->stats.n_skipped_symbols;
     result->audio_s = (double)join->n_samples / result->sample_rate_hz;
-    result->elapsed_s = ut_join_clock() - speech->start_s;
+    result->elapsed_s = ut_clock_s() - speech->start_s;
     result->cpu_s = cpu_clock() - speech->start_cpu_s;
     result->first_audio_s = join->first_s > 0 ? join->first_s - speech->start_s : 0;
     result->encode_s = speech->stats.encode_s;
@@ -401,7 +402,7 @@ static utter_status speak(utter_stream *stream, const struct speech_input *input
         .stream = stream,
         .err = err ? err : &own_error,
         .n_bytes = input->n_bytes,
-        .start_s = ut_join_clock(),
+        .start_s = ut_clock_s(),
         .start_cpu_s = cpu_clock(),
     };
     utter_status status = enter(stream, result, speech.err);

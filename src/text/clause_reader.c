@@ -20,13 +20,6 @@ void ut_clause_remove_flags(struct ut_text_buffer *text, size_t from) {
     text->n = n;
 }
 
-void ut_clause_warn(const struct ut_clause_reader *reader, const struct ut_log *log) {
-    if (reader->n_unread > 0) {
-        ut_log(log, UTTER_LOG_WARNING,
-               "%zu characters are left out: the voice cannot read their script", reader->n_unread);
-    }
-}
-
 void ut_clause_start(struct ut_clause_reader *reader, const char *text, size_t n) {
     reader->text = text;
     reader->n = n;

@@ -41,9 +41,6 @@ bool ut_clause_has_more(const struct ut_clause_reader *reader);
 UTTER_CHECKED utter_status ut_clause_read(struct ut_clause_reader *reader, int phoneme_mode,
                                           struct ut_clause *out, utter_error *err);
 
-/* Logs how many characters were not read, if any. */
-void ut_clause_warn(const struct ut_clause_reader *reader, const struct ut_log *log);
-
 /* Takes the language flags out of text behind its byte `from`: "(en)" where a word of another language
  * begins or ends. */
 void ut_clause_remove_flags(struct ut_text_buffer *text, size_t from);

@@ -5,6 +5,13 @@
 
 #include "ut_config.h"
 
+void ut_espeak_warn_blanked(size_t n, const struct ut_log *log) {
+    if (n > 0) {
+        ut_log(log, UTTER_LOG_WARNING,
+               "%zu characters are left out: the voice cannot read their script", n);
+    }
+}
+
 #if UT_HAVE_ESPEAK
 
 #include <ctype.h>

@@ -29,6 +29,8 @@ const char *ut_espeak_version(void); /* "1.51"; "" when built without */
  * Control characters are commands to it; characters of scripts that it would read with another of its
  * languages corrupt its memory (Bengali digits with an English voice). Returns the number of the latter. */
 size_t ut_espeak_blank(char *text, size_t n);
+/* Tells of that number, unless it is 0. Needs no lock. */
+void ut_espeak_warn_blanked(size_t n, const struct ut_log *log);
 
 /* Speaks UTF-8 with the voice that is set, lock held; `sink` gets 16-bit samples and returns false
  * to stop (ERROR_CANCELLED). rate_wpm 80..450. A control character other than white space is

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/checked.h"
+#include "text/espeak_lib.h"
 #include "text/misaki_reader.h"
 #include "text/segment.h"
 
@@ -122,7 +123,7 @@ utter_status ut_phonemize_misaki(struct ut_mem *mem, const struct ut_misaki *mis
     };
     status = read_lines(&reader, n_bytes, out, err);
     if (status == UTTER_OK && reader.clauses) {
-        ut_clause_warn(reader.clauses, log);
+        ut_espeak_warn_blanked(reader.clauses->n_unread, log);
     }
     if (status == UTTER_OK && reader.n_unknown > 0) {
         ut_log(log, UTTER_LOG_WARNING,

@@ -368,7 +368,7 @@ utter_status ut_phonemize_espeak(struct ut_mem *mem, const char *voice, const ch
             p.dialect = find_dialect();
             p.reader->n_unread = 0;
             status = add_parts(&p, n_bytes, err);
-            ut_clause_warn(p.reader, log);
+            ut_espeak_warn_blanked(p.reader->n_unread, log);
         }
         ut_espeak_unlock();
     }

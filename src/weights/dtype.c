@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/half_float.h"
 #include "quant/block.h"
 #include "quant/dequantize.h"
-#include "quant/half.h"
 #include "weights/table.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are read in place");
@@ -100,7 +100,7 @@ bool ut_tensor_to_f32(const struct ut_tensor *tensor, float *dst) {
         for (size_t i = 0; i < n; i++) {
             uint16_t half;
             memcpy(&half, src + 2 * i, sizeof half);
-            dst[i] = tensor->type == UT_F16 ? ut_f32_from_f16(half) : ut_f32_from_bf16(half);
+            dst[i] = tensor->type == UT_F16 ? ut_float_from_f16(half) : ut_float_from_bf16(half);
         }
         return true;
     case UT_F64:

@@ -12,7 +12,7 @@
 
 #include "compute/compute.h"
 #include "compute/rng.h"
-#include "kernels/half_float.h"
+#include "base/half_float.h"
 #include "support/failing_allocator.h"
 #include "support/voice_builder.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "checkkernels.h"
-#include "kernels/half_float.h"
+#include "base/half_float.h"
 
 const struct conv_shape conv_shapes[] = {
     {"piper flow 192-384 k5", 192, 384, 5, 1, 400, 1},

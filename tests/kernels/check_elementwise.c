@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "checkkernels.h"
-#include "kernels/half_float.h"
+#include "base/half_float.h"
 
 /* Values at which functions change their ways: overflow and underflow of exp, ends of polynomials.
  */

@@ -1,5 +1,6 @@
 /* 16-bit floats against their definition in double: every half, every boundary between two of them. */
 #include "quant/half.h"
+#include "base/half_float.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -31,7 +32,7 @@ static void check_narrow(float value, uint16_t expected) {
 
 static void test_f16(void **state) {
     for (uint32_t h = 0; h < 65536; h++) {
-        float value = ut_f32_from_f16((uint16_t)h);
+        float value = ut_float_from_f16((uint16_t)h);
         assert_true(same((double)value, half_value((uint16_t)h)));
         if (!isnan(value)) {
             assert_int_equal(ut_f16_from_f32(value), h);
@@ -50,9 +51,9 @@ static void test_f16(void **state) {
     check_narrow(3e38f, 0x7C00);
     check_narrow(1e-45f, 0);
     check_narrow(0, 0);
-    check_narrow(ut_f32_from_bits(0x7FC00000), 0x7E00);
-    check_narrow(ut_f32_from_bits(0x7F802000), 0x7E01); /* signalling, with a payload */
-    check_narrow(ut_f32_from_bits(0x7F800001), 0x7E00);
+    check_narrow(ut_float_from_bits(0x7FC00000), 0x7E00);
+    check_narrow(ut_float_from_bits(0x7F802000), 0x7E01); /* signalling, with a payload */
+    check_narrow(ut_float_from_bits(0x7F800001), 0x7E00);
 }
 
 static void test_bf16(void **state) {
@@ -66,10 +67,10 @@ static void test_bf16(void **state) {
         {0x7FC00000, 0x7FC0}, {0x7F800001, 0x7FC0}, {0xFFC12345, 0xFFC1}, {0x7FFFFFFF, 0x7FFF},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_int_equal(ut_bf16_from_f32(ut_f32_from_bits(cases[i].bits)), cases[i].expected);
+        assert_int_equal(ut_bf16_from_f32(ut_float_from_bits(cases[i].bits)), cases[i].expected);
     }
     for (uint32_t h = 0; h < 65536; h++) {
-        float value = ut_f32_from_bf16((uint16_t)h);
+        float value = ut_float_from_bf16((uint16_t)h);
         assert_true(isnan(value) || ut_bf16_from_f32(value) == h);
     }
 }

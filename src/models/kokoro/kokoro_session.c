@@ -1,9 +1,9 @@
 /* One synthesis: ids and a style row to samples, and what the forward files share. */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "models/kokoro/kokoro_model.h"
 
 enum {
@@ -14,12 +14,6 @@ enum {
     KEEP_FRAMES_BEHIND = 4,
     SAMPLES_PER_CALL = 4096
 };
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- Shared -------------------------------------------------------------------------------------
  */
@@ -184,12 +178,12 @@ static utter_status replace_har(struct ut_kokoro_session *s, float *har, utter_e
 static utter_status run(struct ut_kokoro_session *s, struct ut_kokoro_result *result,
                         utter_error *err) {
     float *x, *har, *audio;
-    double start = now_s();
+    double start = ut_clock_s();
     utter_status status = take_ids(s, &result->n_skipped_ids, err);
     status = status ? status : ut_kokoro_encode(s, err);
-    double encoded = now_s();
+    double encoded = ut_clock_s();
     status = status ? status : ut_kokoro_predict_prosody(s, err);
-    double predicted = now_s();
+    double predicted = ut_clock_s();
     status = status ? status : ut_kokoro_reserve(s, err);
     status = status ? status : ut_kokoro_decode(s, &x, err);
     status = status ? status : ut_kokoro_source(s, &har, err);
@@ -199,7 +193,7 @@ static utter_status run(struct ut_kokoro_session *s, struct ut_kokoro_result *re
     result->n_frames = (uint32_t)s->n_frames;
     result->encode_s = encoded - start;
     result->flow_s = predicted - encoded;
-    result->decode_s = now_s() - predicted;
+    result->decode_s = ut_clock_s() - predicted;
     return status;
 }
 

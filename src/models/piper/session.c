@@ -1,16 +1,10 @@
 /* One synthesis from ids to samples: encoder, durations, prior, flow, decoder. */
 #include <string.h>
-#include <time.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "compute/rng.h"
 #include "models/piper/piper_model.h"
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 utter_status ut_piper_session_create(const struct ut_piper *model, struct ut_piper_session **out,
                                      utter_error *err) {
@@ -159,7 +153,7 @@ static utter_status run(struct ut_piper_session *s, struct ut_piper_result *resu
                         utter_error *err) {
     float *x, *m, *logs, *z = NULL;
     int32_t *durations;
-    double start = now_s();
+    double start = ut_clock_s();
     utter_status status = take_ids(s, &result->n_skipped_ids, err);
     status = status ? status : ut_piper_encode(s, &x, &m, &logs, err);
     status = status ? status : ut_piper_durations(s, x, &durations, err);
@@ -177,13 +171,13 @@ static utter_status run(struct ut_piper_session *s, struct ut_piper_result *resu
                               (size_t)s->n_frames * (size_t)s->model->info.n_inter * sizeof *z);
     }
     ut_piper_observe(s, "z_p", z, s->model->info.n_inter, s->n_frames, s->model->info.n_inter);
-    double encoded = now_s();
+    double encoded = ut_clock_s();
     status = ut_piper_flow(s, z, err);
-    double flowed = now_s();
+    double flowed = ut_clock_s();
     status = status ? status : ut_piper_decode(s, z, &result->n_samples, err);
     result->encode_s = encoded - start;
     result->flow_s = flowed - encoded;
-    result->decode_s = now_s() - flowed;
+    result->decode_s = ut_clock_s() - flowed;
     return status;
 }
 

@@ -1,8 +1,8 @@
 /* Widening of the 16-bit storage types to float: exact, subnormals included. A NaN stays one with
- * its payload; the f16 one comes out quiet, as from the processors' own instruction. No narrowing
- * here. */
-#ifndef UT_KERNELS_HALF_FLOAT_H
-#define UT_KERNELS_HALF_FLOAT_H
+ * its payload; the f16 one comes out quiet, as from the processors' own instruction. Also where the
+ * thread flushes subnormal numbers to zero: none comes into it. Narrowing: quant/half.h. */
+#ifndef UT_BASE_HALF_FLOAT_H
+#define UT_BASE_HALF_FLOAT_H
 
 #include <stdint.h>
 #include <string.h>

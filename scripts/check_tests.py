@@ -26,6 +26,7 @@ TESTED_BY = {
     "compute/layer.c": "tests/compute/ops.c",
     "kernels/kernels.c": "tests/kernels/checkkernels.c",
     "kernels/scalar.c": "tests/kernels/checkkernels.c",
+    "kernels/scalar_narrow.c": "tests/compute/narrow.c",
     "kernels/spline.c": "tests/kernels/checkkernels.c",
     "kernels/neon/conv_neon.c": "tests/kernels/checkkernels.c",
     "kernels/neon/elementwise_neon.c": "tests/kernels/checkkernels.c",

@@ -40,7 +40,9 @@ enum {
     OPTION_BACKEND,
     OPTION_PROVIDER,
     OPTION_ONNXRUNTIME,
-    OPTION_NO_FALLBACK
+    OPTION_NO_FALLBACK,
+    OPTION_PRECISION,
+    OPTION_EXACT
 };
 
 /* clang-format off */
@@ -49,6 +51,8 @@ enum {
     {OPTION_MEMORY_LIMIT, 0, "memory-limit", "SIZE", "500M, 2G: use no more memory than that"},    \
     {OPTION_MLOCK, 0, "mlock", NULL, "keep the model from being swapped out"},                     \
     {OPTION_CPU, 0, "cpu", "LEVEL", "use scalar, avx2, avx512 or neon kernels, not the best"},     \
+    {OPTION_PRECISION, 0, "precision", "NAME", "compute in f32, bf16 or int8, not as stored (auto)"}, \
+    {OPTION_EXACT, 0, "exact", NULL, "every sum in full: no minimal filtering"},                   \
     {OPTION_JSON, 0, "json", NULL, "print the answer as JSON"},                                    \
     {OPTION_VERBOSE, 0, "verbose", NULL, "tell more on standard error"},                         \
     {OPTION_HELP, 'h', "help", NULL, "show this help"}
@@ -63,7 +67,8 @@ enum {
 struct cli_common {
     int32_t n_threads;
     uint64_t memory_limit_bytes;
-    bool mlock;
+    bool mlock, exact;
+    const char *precision;
     const char *cpu;
     const char *model; /* NULL: the default voice */
     utter_backend backend;

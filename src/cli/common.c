@@ -59,6 +59,7 @@ bool cli_common_option(struct cli_common *common, struct args *args, int id, con
     static const char *const backends[] = {"auto", "native", "espeak", "onnx", NULL};
     static const char *const providers[] = {"cpu", "cuda", "coreml", NULL};
     static const char *const levels[] = {"auto", "scalar", "avx2", "avx512", "neon", NULL};
+    static const char *const precisions[] = {"auto", "f32", "bf16", "int8", NULL};
     int64_t number;
     int choice;
     switch (id) {
@@ -76,6 +77,12 @@ bool cli_common_option(struct cli_common *common, struct args *args, int id, con
         choice = args_choice(args, id, value, levels);
         common->cpu = value;
         return choice >= 0;
+    case OPTION_PRECISION:
+        choice = args_choice(args, id, value, precisions);
+        common->precision = value;
+        return choice >= 0;
+    case OPTION_EXACT:
+        return common->exact = true;
     case OPTION_BACKEND:
         choice = args_choice(args, id, value, backends);
         common->backend = (utter_backend)choice;
@@ -126,6 +133,8 @@ bool cli_open_engine(const struct cli_common *common, utter_engine **engine) {
     options.cpu = common->cpu;
     options.memory_limit_bytes = common->memory_limit_bytes;
     options.lock_memory = common->mlock;
+    options.precision = common->precision;
+    options.exact = common->exact;
     options.onnxruntime = onnxruntime_path(common);
     options.log = print_log;
     options.log_user = (void *)&common->verbose; /* only read */

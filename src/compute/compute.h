@@ -12,9 +12,19 @@
 #include "kernels/kernels.h"
 #include "weights/weights.h"
 
+/* What the large layers of a model compute in. What decides lengths and pitch stays in float. */
+enum ut_precision {
+    UT_PRECISION_AUTO, /* as the model file stores its weights */
+    UT_PRECISION_F32,
+    UT_PRECISION_BF16,
+    UT_PRECISION_INT8
+};
+
 struct ut_compute {
     const struct ut_kernels *kernels;
     struct ut_pool *pool;
+    enum ut_precision precision;
+    bool exact; /* no layer by minimal filtering */
 };
 
 /* Weights of a convolution or linear layer in the panel order of one processor level. */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "compute/compute.h"
+#include "compute/layer.h"
 
 struct ut_layer_source ut_layer_source_conv(const struct ut_tensor *weight,
                                             const struct ut_tensor *bias) {
@@ -109,15 +109,21 @@ static void pack_panels(void *user, int begin, int end) {
     }
 }
 
-static utter_status fail_not_finite(const struct ut_tensor *tensor, utter_error *err) {
+utter_status ut_layer_fail_not_finite(const struct ut_tensor *tensor, utter_error *err) {
     return ut_fail(
         err, UTTER_ERROR_FORMAT,
         "tensor %s holds a value that is not finite: the file is damaged, fetch it again",
         tensor->name);
 }
 
-static utter_status pack_bias(struct ut_arena *arena, const struct ut_layer_source *s,
-                              size_t n_padded, float **out, utter_error *err) {
+utter_status ut_layer_fail_type(const struct ut_tensor *tensor, utter_error *err) {
+    return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
+                   "tensor %s is %s: only f32, f16 and bf16 weights are supported", tensor->name,
+                   ut_dtype_name(tensor->type));
+}
+
+utter_status ut_layer_pack_bias(struct ut_arena *arena, const struct ut_layer_source *s,
+                                size_t n_padded, float **out, utter_error *err) {
     float *bias = ut_arena_alloc(arena, n_padded, sizeof *bias), *all = NULL;
     if (!bias) {
         return ut_fail_memory(err, n_padded * sizeof *bias);
@@ -142,10 +148,7 @@ utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *ar
                            utter_error *err) {
     const struct ut_tensor *weight = source->weight;
     if (weight->type != UT_F32 && weight->type != UT_F16 && weight->type != UT_BF16) {
-        return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
-                       "tensor %s is %s: only f32, f16 and bf16 weights "
-                       "are supported",
-                       weight->name, ut_dtype_name(weight->type));
+        return ut_layer_fail_type(weight, err);
     }
     int panel = compute->kernels->panel, n_panels = (source->n_out + panel - 1) / panel;
     size_t n = (size_t)n_panels * (size_t)panel * (size_t)source->n_taps * (size_t)source->n_in;
@@ -157,14 +160,14 @@ utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *ar
     }
     ut_pool_run(compute->pool, n_panels, 1, pack_panels, &job);
     if (job.bad) {
-        return fail_not_finite(weight, err);
+        return ut_layer_fail_not_finite(weight, err);
     }
     *out = (struct ut_layer){.panels = job.panels,
                              .type = weight->type,
                              .n_out = source->n_out,
                              .n_in = source->n_in,
                              .n_taps = source->n_taps};
-    return pack_bias(arena, source, (size_t)n_panels * (size_t)panel, &out->bias, err);
+    return ut_layer_pack_bias(arena, source, (size_t)n_panels * (size_t)panel, &out->bias, err);
 }
 
 utter_status ut_tensor_load(struct ut_arena *arena, const struct ut_tensor *tensor, float **out,
@@ -180,7 +183,7 @@ utter_status ut_tensor_load(struct ut_arena *arena, const struct ut_tensor *tens
     }
     for (size_t i = 0; i < n; i++) {
         if (!(values[i] - values[i] == 0)) {
-            return fail_not_finite(tensor, err);
+            return ut_layer_fail_not_finite(tensor, err);
         }
     }
     *out = values;

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "kernels/cpu.h"
+#include "kernels/narrow.h"
 
 enum { UT_MAX_PANEL = 64 }; /* largest ut_kernels.panel of any level */
 
@@ -153,6 +154,9 @@ struct ut_kernels {
     /* Half-precision storage to f32, exact. */
     void (*f16_to_f32)(float *y, const uint16_t *x, size_t n);
     void (*bf16_to_f32)(float *y, const uint16_t *x, size_t n);
+
+    const struct ut_narrow *i8;  /* int8 x int8 with sums in int32 */
+    const struct ut_narrow *b16; /* bfloat16 x bfloat16; NULL: the level has none */
 };
 
 /* The table of a level; NULL when this processor or build lacks it. Tables are constant after the

@@ -18,6 +18,13 @@ void ut_kernels_fill_elementwise_avx2(struct ut_kernels *table);
 void ut_kernels_fill_elementwise_avx512(struct ut_kernels *table);
 void ut_kernels_fill_elementwise_neon(struct ut_kernels *table);
 
+/* What levels share with the scalar one. */
+extern const struct ut_narrow ut_kernels_i8_scalar;
+void ut_kernels_modulate_scalar(const struct ut_modulate *op);
+/* The scale of n weights of one output channel, and a weight rounded: narrow.h. */
+float ut_narrow_weight_scale(const float *w, size_t n);
+int ut_narrow_weight(float w, float scale);
+
 /* The scalar inverse spline (spline.c). */
 void ut_kernels_spline_inverse(const struct ut_spline *op);
 

@@ -159,7 +159,7 @@ static float snake(float v, float alpha, float inv_alpha) {
     return v + (float)(s * s) * inv_alpha;
 }
 
-static void modulate_f32(const struct ut_modulate *op) {
+void ut_kernels_modulate_scalar(const struct ut_modulate *op) {
     for (int t = 0; t < op->n_rows; t++) {
         const float *x = op->x + t * op->x_row;
         float *y = op->y + t * op->y_row;
@@ -289,7 +289,7 @@ void ut_kernels_fill_scalar(struct ut_kernels *table) {
     table->softmax_f32 = softmax_f32;
     table->gate_f32 = gate_f32;
     table->spline_inverse_f32 = ut_kernels_spline_inverse;
-    table->modulate_f32 = modulate_f32;
+    table->modulate_f32 = ut_kernels_modulate_scalar;
     table->moments_f32 = moments_f32;
     table->lstm_cell_f32 = lstm_cell_f32;
     table->leaky_relu_f32 = leaky_relu_f32;
@@ -305,4 +305,5 @@ void ut_kernels_fill_scalar(struct ut_kernels *table) {
     table->mul_add_f32 = mul_add_f32;
     table->f16_to_f32 = f16_to_f32;
     table->bf16_to_f32 = bf16_to_f32;
+    table->i8 = &ut_kernels_i8_scalar;
 }

@@ -37,7 +37,7 @@ static bool is_bits(const char *token, size_t n) {
     return digits && (n == 2 || (n == 5 && strncasecmp(token + 2, "f16", 3) == 0));
 }
 
-/* Takes one token of the name's end; false when it says nothing of precision. `n_open` counts
+/* Takes one token of the name's end; false when it says nothing of kind. `n_open` counts
  * tokens such as those of "q4_k_m" that only count if a number of bits comes before them. */
 static bool take_token(const char *token, size_t n, struct parsed *out, int *n_open) {
     static const char *const originals[] = {"f32", "fp32"},
@@ -83,11 +83,11 @@ static const char *name_of(const char *path) {
     return slash ? slash + 1 : path;
 }
 
-enum ut_precision ut_precision_of(const char *path) {
+enum ut_variant_kind ut_variant_kind_of(const char *path) {
     struct parsed parsed = parse(name_of(path));
-    return parsed.quantized ? UT_PRECISION_QUANTIZED
-           : parsed.half    ? UT_PRECISION_HALF
-                            : UT_PRECISION_ORIGINAL;
+    return parsed.quantized ? UT_VARIANT_QUANTIZED
+           : parsed.half    ? UT_VARIANT_HALF
+                            : UT_VARIANT_ORIGINAL;
 }
 
 static bool same_model(const char *a, const char *b) {
@@ -99,8 +99,8 @@ static bool same_model(const char *a, const char *b) {
 /* The order in which they are tried. */
 static int compare(const void *a, const void *b) {
     const struct ut_variant *x = a, *y = b;
-    if (x->precision != y->precision) {
-        return x->precision < y->precision ? -1 : 1;
+    if (x->kind != y->kind) {
+        return x->kind < y->kind ? -1 : 1;
     }
     if (x->n_bytes != y->n_bytes) {
         return x->n_bytes > y->n_bytes ? -1 : 1;
@@ -115,7 +115,7 @@ static bool describe(const char *folder, size_t n_folder, const char *name,
     if (n >= (int)sizeof out->path || stat(out->path, &st) != 0 || !S_ISREG(st.st_mode)) {
         return false;
     }
-    out->precision = ut_precision_of(name);
+    out->kind = ut_variant_kind_of(name);
     out->n_bytes = (uint64_t)st.st_size;
     return true;
 }
@@ -174,7 +174,7 @@ utter_status ut_variants_best(struct ut_mem *mem, const char *folder, char path[
             status = ut_fail(err, UTTER_ERROR_NOT_FOUND, "%s: %s and %s are different models",
                              folder, name_of(all.items[0].path), name_of(all.items[i].path));
         }
-        best = all.items[i].precision > all.items[best].precision ? i : best;
+        best = all.items[i].kind > all.items[best].kind ? i : best;
     }
     if (status == UTTER_OK && all.n == 0) {
         status = ut_fail(err, UTTER_ERROR_NOT_FOUND, "%s: no model in this folder", folder);

@@ -10,16 +10,16 @@
 #include "base/error.h"
 #include "base/mem.h"
 
-enum ut_precision { UT_PRECISION_QUANTIZED, UT_PRECISION_HALF, UT_PRECISION_ORIGINAL };
+enum ut_variant_kind { UT_VARIANT_QUANTIZED, UT_VARIANT_HALF, UT_VARIANT_ORIGINAL };
 
 /* By the end of the file's name; ORIGINAL when that says nothing. */
-enum ut_precision ut_precision_of(const char *path);
+enum ut_variant_kind ut_variant_kind_of(const char *path);
 
 enum { UT_MAX_VARIANTS = 32 };
 
 struct ut_variant {
     char path[PATH_MAX];
-    enum ut_precision precision;
+    enum ut_variant_kind kind;
     uint64_t n_bytes; /* of the file */
 };
 

@@ -52,6 +52,22 @@ static utter_status keep_path(utter_engine *engine, const char *path, utter_erro
     return !path || engine->onnxruntime_path ? UTTER_OK : ut_fail_memory(err, strlen(path) + 1);
 }
 
+static utter_status choose_precision(const utter_engine_options *options,
+                                     struct ut_compute *compute, utter_error *err) {
+    static const char *const names[] = {"auto", "f32", "bf16", "int8"};
+    compute->exact = options->exact;
+    for (size_t i = 0; options->precision && i < sizeof names / sizeof *names; i++) {
+        if (strcmp(options->precision, names[i]) == 0) {
+            compute->precision = (enum ut_precision)i;
+            return UTTER_OK;
+        }
+    }
+    return options->precision ? ut_fail(err, UTTER_ERROR_ARGUMENT,
+                                        "precision is \"%s\": it must be auto, f32, bf16 or int8",
+                                        options->precision)
+                              : UTTER_OK;
+}
+
 utter_status utter_engine_create(const utter_engine_options *options, utter_engine **out,
                                  utter_error *err) {
     utter_engine_options known;
@@ -82,7 +98,8 @@ utter_status utter_engine_create(const utter_engine_options *options, utter_engi
     engine->context.mem = &engine->mem;
     engine->context.compute.kernels = kernels;
     engine->context.log = (struct ut_log){known.log, known.log_user};
-    status = keep_path(engine, known.onnxruntime, err);
+    status = choose_precision(&known, &engine->context.compute, err);
+    status = status ? status : keep_path(engine, known.onnxruntime, err);
     int n_threads = known.n_threads ? known.n_threads : ut_pool_default_threads();
     status = status ? status
                     : ut_pool_create(&engine->mem, n_threads, &engine->context.compute.pool, err);

@@ -64,10 +64,12 @@ static any_fn function_at(const struct ut_kernels *table, size_t offset) {
     return function;
 }
 
-/* Every pointer in struct ut_kernels has its check, once. */
+/* Every function in struct ut_kernels has its check, once; narrow arithmetic has
+ * tests/compute/narrow.c. */
 static int check_coverage(void) {
     int n_bad = 0;
-    for (size_t at = entries[0].offset; at < sizeof(struct ut_kernels); at += sizeof(any_fn)) {
+    for (size_t at = entries[0].offset; at < offsetof(struct ut_kernels, i8);
+         at += sizeof(any_fn)) {
         int n_checks = 0;
         for (int i = 0; i < COUNT(entries); i++) {
             n_checks += entries[i].offset == at;

@@ -45,29 +45,29 @@ static void put(const char *name, size_t n_bytes) {
 static void names_tell_the_precision(void **state) {
     static const struct {
         const char *name;
-        enum ut_precision precision;
+        enum ut_variant_kind precision;
     } cases[] = {
-        {"model.onnx", UT_PRECISION_ORIGINAL},
-        {"kokoro-v1_0.pth", UT_PRECISION_ORIGINAL}, /* "0" without bits before it */
-        {"en_US-amy-medium.onnx", UT_PRECISION_ORIGINAL},
-        {"m.onnx", UT_PRECISION_ORIGINAL},
-        {"q4.onnx", UT_PRECISION_ORIGINAL}, /* the whole name is no ending */
-        {"model_fp16.onnx", UT_PRECISION_HALF},
-        {"Kokoro_espeak_F16.gguf", UT_PRECISION_HALF},
-        {"kokoro.bf16.gguf", UT_PRECISION_HALF},
-        {"model_f32.onnx", UT_PRECISION_ORIGINAL},
-        {"model_q4.onnx", UT_PRECISION_QUANTIZED},
-        {"model_q4f16.onnx", UT_PRECISION_QUANTIZED},
-        {"model_q8f16.onnx", UT_PRECISION_QUANTIZED},
-        {"model_uint8f16.onnx", UT_PRECISION_QUANTIZED},
-        {"model_quantized.onnx", UT_PRECISION_QUANTIZED},
-        {"Kokoro_no_espeak_Q5.gguf", UT_PRECISION_QUANTIZED},
-        {"kokoro-q4_k_m.gguf", UT_PRECISION_QUANTIZED},
-        {"voice-int8.onnx", UT_PRECISION_QUANTIZED},
-        {"a/q4/model.onnx", UT_PRECISION_ORIGINAL},
+        {"model.onnx", UT_VARIANT_ORIGINAL},
+        {"kokoro-v1_0.pth", UT_VARIANT_ORIGINAL}, /* "0" without bits before it */
+        {"en_US-amy-medium.onnx", UT_VARIANT_ORIGINAL},
+        {"m.onnx", UT_VARIANT_ORIGINAL},
+        {"q4.onnx", UT_VARIANT_ORIGINAL}, /* the whole name is no ending */
+        {"model_fp16.onnx", UT_VARIANT_HALF},
+        {"Kokoro_espeak_F16.gguf", UT_VARIANT_HALF},
+        {"kokoro.bf16.gguf", UT_VARIANT_HALF},
+        {"model_f32.onnx", UT_VARIANT_ORIGINAL},
+        {"model_q4.onnx", UT_VARIANT_QUANTIZED},
+        {"model_q4f16.onnx", UT_VARIANT_QUANTIZED},
+        {"model_q8f16.onnx", UT_VARIANT_QUANTIZED},
+        {"model_uint8f16.onnx", UT_VARIANT_QUANTIZED},
+        {"model_quantized.onnx", UT_VARIANT_QUANTIZED},
+        {"Kokoro_no_espeak_Q5.gguf", UT_VARIANT_QUANTIZED},
+        {"kokoro-q4_k_m.gguf", UT_VARIANT_QUANTIZED},
+        {"voice-int8.onnx", UT_VARIANT_QUANTIZED},
+        {"a/q4/model.onnx", UT_VARIANT_ORIGINAL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (ut_precision_of(cases[i].name) != cases[i].precision) {
+        if (ut_variant_kind_of(cases[i].name) != cases[i].precision) {
             fail_msg("%s", cases[i].name);
         }
     }

@@ -100,11 +100,11 @@ static void pool(const struct ut_kokoro_session *s, const struct kokoro_resblk *
                               .n_taps = 1,
                               .n_rows = n_rows,
                               .n_ch = block->n_in};
-    ut_depthwise(&s->model->compute, &op);
+    ut_depthwise(&s->compute, &op);
     op.w = odd_w;
     op.n_taps = 2;
     op.y = y + block->n_in;
-    ut_depthwise(&s->model->compute, &op);
+    ut_depthwise(&s->compute, &op);
 }
 
 /* AdaIN, leaky ReLU and pool as a buffer [2 * n_rows, n_in]. */
@@ -127,7 +127,7 @@ static float *modulate_and_pool(struct ut_kokoro_session *s, const struct kokoro
                              .slope = m->slope,
                              .n_rows = n_rows,
                              .n_ch = block->n_in};
-    s->model->compute.kernels->modulate_f32(&op);
+    s->compute.kernels->modulate_f32(&op);
     memset(modulated + (size_t)n_rows * n_ch, 0, n_ch * sizeof(float));
     memcpy(odd_w, block->pool_w + 2 * n_ch, n_ch * sizeof(float));
     memcpy(odd_w + n_ch, block->pool_w, n_ch * sizeof(float));
@@ -151,7 +151,7 @@ static bool shortcut(struct ut_kokoro_session *s, const struct kokoro_resblk *bl
                                   .y = y,
                                   .y_row = step,
                                   .n_rows = n_rows};
-        if (!ut_time_conv_run(&s->model->compute, &s->arena, &block->conv1x1, &op)) {
+        if (!ut_time_conv_run(&s->compute, &s->arena, &block->conv1x1, &op)) {
             return false;
         }
     } else {
@@ -168,7 +168,7 @@ static bool shortcut(struct ut_kokoro_session *s, const struct kokoro_resblk *bl
 static bool run_resblk(struct ut_kokoro_session *s, const struct kokoro_resblk *block,
                        const float *style, const float *x, ptrdiff_t x_row, int n_rows, float *y,
                        ptrdiff_t y_row) {
-    const struct ut_compute *compute = &s->model->compute;
+    const struct ut_compute *compute = &s->compute;
     int n_out_rows = block->upsample ? 2 * n_rows : n_rows, n_mid = block->conv1.n_out;
     bool identity = !block->upsample && !block->conv1x1.n_out;
     struct ut_moments moments;

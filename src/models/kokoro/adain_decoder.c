@@ -57,7 +57,7 @@ static bool halve(struct ut_kokoro_session *s, const struct ut_layer *layer, con
                               .y = y,
                               .y_row = 1,
                               .n_rows = s->n_frames};
-    bool ok = ut_time_conv_run(&s->model->compute, &s->arena, layer, &op);
+    bool ok = ut_time_conv_run(&s->compute, &s->arena, layer, &op);
     if (ok) {
         ut_kokoro_observe(s, stage, y, 1, s->n_frames, 1);
     }

@@ -25,18 +25,18 @@ static void embed(const struct ut_kokoro_session *s, float *embedded, float *x) 
     const struct kokoro_albert *albert = &s->model->albert;
     int n = s->n_ids, n_embed = albert->n_embed;
     for (int t = 0; t < n; t++) {
-        s->model->compute.kernels->add_f32(
+        s->compute.kernels->add_f32(
             embedded + (ptrdiff_t)t * n_embed, albert->words + (ptrdiff_t)s->ids[t] * n_embed,
             albert->positions + (ptrdiff_t)t * n_embed, (size_t)n_embed);
     }
-    ut_layernorm(&s->model->compute, &albert->embed_norm, embedded, embedded, NULL, n, n_embed);
+    ut_layernorm(&s->compute, &albert->embed_norm, embedded, embedded, NULL, n, n_embed);
     ut_kokoro_linear(s, &albert->embed_map, embedded, x, n);
 }
 
 /* x = norm(x + attention(x)); x = norm(x + feed-forward(x)). */
 static bool apply_layer(struct ut_kokoro_session *s, const struct buffers *b, float *x) {
     const struct kokoro_albert *albert = &s->model->albert;
-    const struct ut_compute *compute = &s->model->compute;
+    const struct ut_compute *compute = &s->compute;
     int n = s->n_ids, n_hidden = albert->n_hidden, n_heads = s->model->config.n_heads;
     ut_kokoro_linear(s, &albert->query, x, b->q, n);
     ut_kokoro_linear(s, &albert->key, x, b->k, n);

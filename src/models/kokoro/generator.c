@@ -54,7 +54,7 @@ static bool run_step(struct ut_kokoro_session *s, const struct kokoro_resblock *
     op.x_row = op.y_row = op.add_row = op.add2_row = block->n_ch;
     op.n_in_rows = op.n_rows = n_rows;
     op.moments = moments;
-    return ut_time_conv_run(&s->model->compute, &s->arena, conv, &op);
+    return ut_time_conv_run(&s->compute, &s->arena, conv, &op);
 }
 
 /* out = (block(in) + sum) * scale; moments: of `in`, from before. `in` may be out. */
@@ -102,7 +102,7 @@ static utter_status run_noise(struct ut_kokoro_session *s, int index, const floa
                               .y_row = b->n_ch,
                               .n_rows = b->n_rows,
                               .moments = &moments};
-    if (!ut_time_conv_run(&s->model->compute, &s->arena, &stage->noise_conv, &op)) {
+    if (!ut_time_conv_run(&s->compute, &s->arena, &stage->noise_conv, &op)) {
         return ut_fail_memory(err, (size_t)b->n_ch * sizeof(float));
     }
     observe_indexed(s, "gen_noise_conv_%d", index, 0, b->in, b->n_rows, b->n_ch);
@@ -129,7 +129,7 @@ static bool upsample(struct ut_kokoro_session *s, const struct kokoro_upsample *
                                   .y = y + (ptrdiff_t)r * up->n_out,
                                   .y_row = (ptrdiff_t)up->rate * up->n_out,
                                   .n_rows = n_rows};
-        if (!ut_time_conv_run(&s->model->compute, &s->arena, &up->phases[r], &op)) {
+        if (!ut_time_conv_run(&s->compute, &s->arena, &up->phases[r], &op)) {
             return false;
         }
     }
@@ -158,7 +158,7 @@ static void add_rows(void *user, int begin, int end) {
 static utter_status begin_stage(struct ut_kokoro_session *s, int index, const float *x, int n_rows,
                                 const struct stage_buffers *b, struct ut_moments *moments,
                                 utter_error *err) {
-    const struct ut_compute *compute = &s->model->compute;
+    const struct ut_compute *compute = &s->compute;
     const struct kokoro_upsample *up = &s->model->generator.stages[index].up;
     int n_up = n_rows * up->rate;
     if (!upsample(s, up, x, n_rows, b->mid)) {
@@ -248,7 +248,7 @@ struct spectrum {
 
 static void to_cartesian(void *user, int begin, int end) {
     const struct spectrum *spectrum = user;
-    const struct ut_kernels *kernels = spectrum->s->model->compute.kernels;
+    const struct ut_kernels *kernels = spectrum->s->compute.kernels;
     int n_bins = spectrum->n_bins;
     float sine[256];
     for (int t = begin; t < end; t++) {
@@ -268,7 +268,7 @@ static void to_cartesian(void *user, int begin, int end) {
 /* gen_spec and gen_phase, which a run does not keep. */
 static utter_status show_spectrum(struct ut_kokoro_session *s, const float *x, int n_rows,
                                   int n_bins, utter_error *err) {
-    const struct ut_kernels *kernels = s->model->compute.kernels;
+    const struct ut_kernels *kernels = s->compute.kernels;
     size_t n = (size_t)n_rows * 2 * (size_t)n_bins;
     float *shown = ut_arena_alloc(&s->arena, n, sizeof *shown);
     if (!shown) {
@@ -319,11 +319,11 @@ static utter_status synthesize(struct ut_kokoro_session *s, float *x, int n_rows
     utter_status status =
         s->request->observer ? show_spectrum(s, x, n_rows, n_bins, err) : UTTER_OK;
     struct spectrum spectrum = {s, x, n_bins};
-    ut_pool_run(model->compute.pool, n_rows, SPECTRUM_BLOCK_ROWS, to_cartesian, &spectrum);
+    ut_pool_run(s->compute.pool, n_rows, SPECTRUM_BLOCK_ROWS, to_cartesian, &spectrum);
     ut_kokoro_linear(s, &model->generator.istft, x, frames, n_rows);
     struct overlap overlap = {frames, model->generator.window, audio, n_rows,
                               n_fft,  model->config.hop};
-    ut_pool_run(model->compute.pool, n_rows - 1, SPECTRUM_BLOCK_ROWS, overlap_add, &overlap);
+    ut_pool_run(s->compute.pool, n_rows - 1, SPECTRUM_BLOCK_ROWS, overlap_add, &overlap);
     return status;
 }
 
@@ -344,7 +344,7 @@ static utter_status post(struct ut_kokoro_session *s, const float *x, int n_rows
                               .y = y,
                               .y_row = layer->n_out,
                               .n_rows = n_rows};
-    if (!y || !ut_time_conv_run(&model->compute, &s->arena, layer, &op)) {
+    if (!y || !ut_time_conv_run(&s->compute, &s->arena, layer, &op)) {
         return ut_fail_memory(err, (size_t)n_rows * (size_t)layer->n_out * sizeof *y);
     }
     observe_indexed(s, "gen_conv_post", 0, 0, y, n_rows, layer->n_out);
@@ -359,7 +359,7 @@ static utter_status show_post_in(struct ut_kokoro_session *s, const float *x, in
     if (!shown) {
         return ut_fail_memory(err, n * sizeof *shown);
     }
-    s->model->compute.kernels->leaky_relu_f32(shown, x, SLOPE_LAST, n);
+    s->compute.kernels->leaky_relu_f32(shown, x, SLOPE_LAST, n);
     ut_kokoro_observe(s, "gen_post_in", shown, n_ch, n_rows, n_ch);
     return UTTER_OK;
 }

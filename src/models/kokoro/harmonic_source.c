@@ -90,7 +90,7 @@ static void draw_noise(const struct source *src, int64_t first, int n, float *no
 static void make_samples(void *user, int begin, int end) {
     const struct source *src = user;
     const struct ut_kokoro *model = src->s->model;
-    const struct ut_kernels *kernels = model->compute.kernels;
+    const struct ut_kernels *kernels = src->s->compute.kernels;
     float sines[SAMPLES_PER_VALUE], noise[SAMPLES_PER_VALUE];
     for (int v = begin; v < end; v++) {
         bool voiced = src->s->f0[v] > VOICED_ABOVE_HZ;
@@ -158,9 +158,9 @@ static utter_status transform(struct ut_kokoro_session *s, const float *signal, 
                          .y = har,
                          .y_row = n_fft + 2,
                          .n_rows = n_rows};
-    ut_conv(&model->compute, &model->generator.stft, &op);
+    ut_conv(&s->compute, &model->generator.stft, &op);
     struct transform t = {har, n_fft / 2 + 1};
-    ut_pool_run(model->compute.pool, n_rows, 256, to_polar, &t);
+    ut_pool_run(s->compute.pool, n_rows, 256, to_polar, &t);
     return UTTER_OK;
 }
 
@@ -189,7 +189,7 @@ utter_status ut_kokoro_source(struct ut_kokoro_session *s, float **har, utter_er
                        "the recorded noise has %zu values, the durations need %zu (%d frames)",
                        s->request->n_noise, (size_t)n * (size_t)g->n_harmonics, s->n_frames);
     }
-    ut_pool_run(s->model->compute.pool, n_values, 4, make_samples, &src);
+    ut_pool_run(s->compute.pool, n_values, 4, make_samples, &src);
     ut_kokoro_observe(s, "gen_har_source", src.out, 1, n, 1);
     utter_status status = transform(s, src.out, n, *har, n_rows, err);
     if (status == UTTER_OK) {

@@ -147,6 +147,7 @@ UTTER_CHECKED utter_status ut_kokoro_load_generator(struct kokoro_loader *loader
  * or the rewind of whoever allocated them. */
 struct ut_kokoro_session {
     const struct ut_kokoro *model;
+    struct ut_compute compute; /* the model's */
     struct ut_arena arena;
     const struct ut_kokoro_request *request;
     int n_ids, n_frames;

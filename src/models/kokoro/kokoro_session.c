@@ -48,7 +48,7 @@ void ut_kokoro_linear(const struct ut_kokoro_session *s, const struct ut_layer *
                       const float *x, float *y, int n_rows) {
     struct ut_conv op = {
         .x = x, .x_row = layer->n_in, .scale = 1, .y = y, .y_row = layer->n_out, .n_rows = n_rows};
-    ut_conv(&s->model->compute, layer, &op);
+    ut_conv(&s->compute, layer, &op);
 }
 
 /* ---- Sessions -----------------------------------------------------------------------------------
@@ -61,6 +61,7 @@ utter_status ut_kokoro_session_create(const struct ut_kokoro *model, struct ut_k
         return ut_fail_memory(err, sizeof **out);
     }
     (*out)->model = model;
+    (*out)->compute = model->compute;
     ut_arena_init(&(*out)->arena, model->mem, UT_MEM_SESSION);
     return UTTER_OK;
 }

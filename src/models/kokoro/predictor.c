@@ -26,7 +26,7 @@ static void adaptive_norm(const struct ut_kokoro_session *s, const struct ut_lay
     for (int c = 0; c < hidden; c++) {
         affine[c] += 1;
     }
-    s->model->compute.kernels->layernorm_f32(s->d, hidden + s->model->info.style_dim, x, hidden,
+    s->compute.kernels->layernorm_f32(s->d, hidden + s->model->info.style_dim, x, hidden,
                                              NULL, 0, affine, affine + hidden, NORM_EPS, s->n_ids,
                                              hidden);
 }
@@ -38,7 +38,7 @@ static void start(const struct ut_kokoro_session *s, const float *bert) {
     ptrdiff_t row = hidden + n_style;
     struct ut_conv op = {
         .x = bert, .x_row = layer->n_in, .scale = 1, .y = s->d, .y_row = row, .n_rows = s->n_ids};
-    ut_conv(&s->model->compute, layer, &op);
+    ut_conv(&s->compute, layer, &op);
     for (int t = 0; t < s->n_ids; t++) {
         memcpy(s->d + t * row + hidden, s->style_predictor, (size_t)n_style * sizeof(float));
     }
@@ -52,7 +52,7 @@ static utter_status encode_durations(struct ut_kokoro_session *s, float *h, floa
     int hidden = s->model->info.hidden_dim;
     ptrdiff_t row = hidden + s->model->info.style_dim;
     for (int i = 0; i < predictor->n_layers; i++) {
-        if (!ut_lstm_run(&s->model->compute, &s->arena, &predictor->lstms[i], s->d, row, h, hidden,
+        if (!ut_lstm_run(&s->compute, &s->arena, &predictor->lstms[i], s->d, row, h, hidden,
                          s->n_ids)) {
             return ut_fail_memory(err, (size_t)s->n_ids * (size_t)hidden * sizeof *h);
         }
@@ -71,7 +71,7 @@ static utter_status encode_durations(struct ut_kokoro_session *s, float *h, floa
 /* frames[t] = sum of the sigmoids of a row / speed. The logits become their sigmoids. */
 static void sum_sigmoids(const struct ut_kokoro_session *s, float *logits, float *frames) {
     int n_bins = s->model->predictor.duration_proj.n_out;
-    s->model->compute.kernels->sigmoid_f32(logits, logits, (size_t)s->n_ids * (size_t)n_bins);
+    s->compute.kernels->sigmoid_f32(logits, logits, (size_t)s->n_ids * (size_t)n_bins);
     for (int t = 0; t < s->n_ids; t++) {
         double sum = 0;
         for (int i = 0; i < n_bins; i++) {
@@ -122,7 +122,7 @@ static utter_status predict(struct ut_kokoro_session *s, const float *bert, utte
     if (status) {
         return status;
     }
-    if (!ut_lstm_run(&s->model->compute, &s->arena, &predictor->lstm, s->d,
+    if (!ut_lstm_run(&s->compute, &s->arena, &predictor->lstm, s->d,
                      hidden + s->model->info.style_dim, h, hidden, s->n_ids)) {
         return ut_fail_memory(err, n * (size_t)hidden * sizeof *h);
     }

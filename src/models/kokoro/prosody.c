@@ -82,7 +82,7 @@ utter_status ut_kokoro_predict_prosody(struct ut_kokoro_session *s, utter_error 
     float *shared = ut_arena_alloc(&s->arena, n_frames * (size_t)n_out, sizeof *shared);
     const float *aligned = ut_kokoro_align(s, s->d, n_in);
     if (!s->f0 || !s->n || !shared || !aligned ||
-        !ut_lstm_run(&s->model->compute, &s->arena, &p->shared, aligned, n_in, shared, n_out,
+        !ut_lstm_run(&s->compute, &s->arena, &p->shared, aligned, n_in, shared, n_out,
                      s->n_frames)) {
         return ut_fail_memory(err, n_frames * (size_t)(n_in + n_out) * sizeof(float));
     }

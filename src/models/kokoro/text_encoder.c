@@ -18,10 +18,10 @@ static void run_cnn(const struct ut_kokoro_session *s, int index, float *x, floa
                          .y = y,
                          .y_row = hidden,
                          .n_rows = n};
-    ut_conv(&s->model->compute, conv, &op);
-    ut_layernorm(&s->model->compute, &s->model->text_encoder.cnn[index].norm, x, y, NULL, n,
+    ut_conv(&s->compute, conv, &op);
+    ut_layernorm(&s->compute, &s->model->text_encoder.cnn[index].norm, x, y, NULL, n,
                  hidden);
-    s->model->compute.kernels->leaky_relu_f32(x, x, LEAKY_SLOPE, (size_t)n * (size_t)hidden);
+    s->compute.kernels->leaky_relu_f32(x, x, LEAKY_SLOPE, (size_t)n * (size_t)hidden);
     char stage[32];
     snprintf(stage, sizeof stage, "text_enc_cnn_%d", index);
     ut_kokoro_observe(s, stage, x, hidden, n, hidden);
@@ -58,7 +58,7 @@ utter_status ut_kokoro_encode_text(struct ut_kokoro_session *s, utter_error *err
         run_cnn(s, i, x, y);
     }
     ok = ok &&
-         ut_lstm_run(&s->model->compute, &s->arena, &encoder->lstm, x, hidden, s->text, hidden, n);
+         ut_lstm_run(&s->compute, &s->arena, &encoder->lstm, x, hidden, s->text, hidden, n);
     ut_arena_rewind(&s->arena, mark);
     if (!ok) {
         return ut_fail_memory(err, (size_t)n * row);

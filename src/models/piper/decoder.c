@@ -116,7 +116,7 @@ static void upsample(struct decoder *d, struct stage_state *st, int64_t n) {
                              .y_act_row = (ptrdiff_t)up->rate * n_out,
                              .slope = SLOPE,
                              .n_rows = (int)n};
-        ut_conv(&d->s->model->compute, &up->phase[r], &op);
+        ut_conv(&d->s->compute, &up->phase[r], &op);
     }
     st->in_done += n;
     st->up_raw.end = st->up_act.end = st->in_done * up->rate;
@@ -170,7 +170,7 @@ static void resblock(struct decoder *d, struct stage_state *st, struct window *o
             op.y_act = row_of(&link->act, from);
             op.y_row = op.y_act_row = n_ch;
         }
-        ut_conv(&d->s->model->compute, &conv->layer, &op);
+        ut_conv(&d->s->compute, &conv->layer, &op);
         link->done = link->act.end = link->raw.end = to;
         window_pad(&link->act, st->total, st->stage->halo);
         raw = rb->residual[i] ? &link->raw : raw;
@@ -199,8 +199,8 @@ static utter_status deliver(struct decoder *d) {
     window_pad(&d->last, d->total, pad);
     while (d->done < end) {
         int64_t n = UT_MIN(end - d->done, SAMPLES_PER_CALL);
-        ut_conv_tanh(&d->s->model->compute, d->samples, d->linear, row_of(&d->last, d->done - pad),
-                     n_ch, d->model->conv_post, d->model->post_taps * n_ch, (int)n);
+        ut_conv_tanh(&d->s->compute, d->samples, d->linear, row_of(&d->last, d->done - pad), n_ch,
+                     d->model->conv_post, d->model->post_taps * n_ch, (int)n);
         for (int64_t i = 0; i < n; i++) {
             if (!isfinite(d->samples[i])) {
                 return ut_fail(d->err, UTTER_ERROR_MODEL,
@@ -276,7 +276,7 @@ static bool init_stage(struct decoder *d, int index, int64_t in_total, int64_t a
     struct ut_arena *arena = &d->s->arena;
     int n_in = index ? d->model->stages[index - 1].up.n_out : d->model->conv_pre.layer.n_out;
     int n_out = stage->up.n_out, rate = stage->up.rate;
-    int n_threads = ut_pool_threads(d->s->model->compute.pool);
+    int n_threads = ut_pool_threads(d->s->compute.pool);
     int64_t tile_rows = UT_MAX((int64_t)TILE_FLOATS / n_out, MIN_TILE_ROWS) * n_threads;
     st->index = index;
     st->in_total = in_total;
@@ -298,7 +298,7 @@ static bool init(struct decoder *d, int64_t *frames_at_once) {
     *frames_at_once = arriving =
         UT_MAX((int64_t)TILE_FLOATS / d->model->stages[0].up.n_out / d->model->stages[0].up.rate,
                1) *
-        ut_pool_threads(d->s->model->compute.pool);
+        ut_pool_threads(d->s->compute.pool);
     bool ok = true;
     for (int i = 0; ok && i < d->model->n_stages; i++) {
         const struct piper_stage *stage = &d->model->stages[i];
@@ -332,7 +332,7 @@ static void conv_pre(struct decoder *d, const float *z, const float *bias, int64
                          .y_act_row = n_out,
                          .slope = SLOPE,
                          .n_rows = (int)n};
-    ut_conv(&d->s->model->compute, &conv->layer, &op);
+    ut_conv(&d->s->compute, &conv->layer, &op);
     out->end += n;
 }
 

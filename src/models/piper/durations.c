@@ -31,7 +31,7 @@ static int dds_pad(const struct piper_dds *dds) {
  * scratch, `z` another. */
 static void dds(const struct ut_piper_session *s, const struct piper_dds *dds, float *x, float *y,
                 float *z) {
-    const struct ut_compute *compute = &s->model->compute;
+    const struct ut_compute *compute = &s->compute;
     int n = s->n_ids, n_ch = s->model->info.n_hidden;
     for (int i = 0; i < dds->n_layers; i++) {
         int dilation = dds->layers[i].dilation, pad = dilation * (dds->n_taps - 1) / 2;
@@ -68,7 +68,7 @@ static void spline_flow(const struct ut_piper_session *s, const struct piper_spl
                           .y = b->h,
                           .y_row = n_ch,
                           .n_rows = n};
-    ut_conv(&s->model->compute, &flow->pre, &pre);
+    ut_conv(&s->compute, &flow->pre, &pre);
     dds(s, &flow->convs, b->h, b->y, z_scratch);
     ut_piper_linear(s, &flow->proj, b->h, b->params, n);
     struct ut_spline spline = {.x = z + 1,
@@ -81,7 +81,7 @@ static void spline_flow(const struct ut_piper_session *s, const struct piper_spl
                                .n_bins = PIPER_SPLINE_BINS,
                                .tail = SPLINE_TAIL,
                                .size_scale = 1.0f / sqrtf((float)n_ch)};
-    s->model->compute.kernels->spline_inverse_f32(&spline);
+    s->compute.kernels->spline_inverse_f32(&spline);
 }
 
 static void flip(float *z, int n) {
@@ -159,7 +159,7 @@ static float *stochastic(struct ut_piper_session *s, const float *x, int *step) 
     }
     struct ut_conv pre = {
         .x = x, .x_row = n_ch, .bias = bias, .scale = 1, .y = b.h, .y_row = n_ch, .n_rows = n};
-    ut_conv(&s->model->compute, &sdp->pre, &pre);
+    ut_conv(&s->compute, &sdp->pre, &pre);
     dds(s, &sdp->convs, b.h, b.y, scratch);
     ut_piper_observe(s, "dp_convs", b.h, n_ch, n, n_ch);
     ut_piper_linear(s, &sdp->proj, b.h, g, n);
@@ -172,7 +172,7 @@ static float *stochastic(struct ut_piper_session *s, const float *x, int *step) 
 
 static float *deterministic(struct ut_piper_session *s, const float *x, int *step) {
     const struct piper_ddp *ddp = s->model->ddp;
-    const struct ut_compute *compute = &s->model->compute;
+    const struct ut_compute *compute = &s->compute;
     int n = s->n_ids, n_in = ddp->conv_1.layer.n_in, n_ch = ddp->conv_1.layer.n_out;
     float *input = ut_piper_padded(&s->arena, n, n_in, ddp->conv_1.pad, ddp->conv_1.pad);
     float *h = ut_piper_padded(&s->arena, n, n_ch, ddp->conv_2.pad, ddp->conv_2.pad);

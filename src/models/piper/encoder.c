@@ -55,19 +55,19 @@ static bool encoder_layer(struct ut_piper_session *s, const struct buffers *b, i
                                      .window = model->window,
                                      .rel_k = &layer->rel_k,
                                      .rel_v = &layer->rel_v};
-    if (!ut_attention(&model->compute, &s->arena, &attention)) {
+    if (!ut_attention(&s->compute, &s->arena, &attention)) {
         return false;
     }
     ut_piper_linear(s, &layer->conv_o, b->q, b->y, n);
     observe(s, index, "attn", b->y);
-    ut_layernorm(&model->compute, &layer->norm_1, b->x, b->x, b->y, n, hidden);
+    ut_layernorm(&s->compute, &layer->norm_1, b->x, b->x, b->y, n, hidden);
     observe(s, index, "norm1", b->x);
 
     /* feed-forward: convolution, ReLU, convolution */
     ut_piper_conv(s, &layer->ffn_1, b->x,
                   (struct ut_conv){.y_act = b->filter, .slope = 0, .n_rows = n});
     ut_piper_conv(s, &layer->ffn_2, b->filter, (struct ut_conv){.y = b->y, .n_rows = n});
-    ut_layernorm(&model->compute, &layer->norm_2, b->x, b->x, b->y, n, hidden);
+    ut_layernorm(&s->compute, &layer->norm_2, b->x, b->x, b->y, n, hidden);
     observe(s, index, "norm2", b->x);
     return true;
 }

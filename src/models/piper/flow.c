@@ -15,7 +15,7 @@ struct buffers {
 /* h -> sum of the layers' skip outputs. */
 static bool wn(struct ut_piper_session *s, const struct piper_coupling *coupling,
                const struct buffers *b) {
-    const struct ut_compute *compute = &s->model->compute;
+    const struct ut_compute *compute = &s->compute;
     int n = s->n_frames, hidden = s->model->info.n_hidden;
     for (int i = 0; i < coupling->n_layers; i++) {
         const struct piper_conv *in = &coupling->layers[i].in;
@@ -55,7 +55,7 @@ static bool couple(struct ut_piper_session *s, const struct piper_coupling *coup
     int inter = s->model->info.n_inter, hidden = s->model->info.n_hidden;
     struct ut_conv pre = {
         .x = z, .x_row = inter, .scale = 1, .y = b->h, .y_row = hidden, .n_rows = s->n_frames};
-    ut_conv(&s->model->compute, &coupling->pre, &pre);
+    ut_conv(&s->compute, &coupling->pre, &pre);
     if (!wn(s, coupling, b)) {
         return false;
     }
@@ -68,7 +68,7 @@ static bool couple(struct ut_piper_session *s, const struct piper_coupling *coup
                            .y = second,
                            .y_row = inter,
                            .n_rows = s->n_frames};
-    ut_conv(&s->model->compute, &coupling->post, &post);
+    ut_conv(&s->compute, &coupling->post, &post);
     return true;
 }
 

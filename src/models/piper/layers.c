@@ -32,14 +32,14 @@ void ut_piper_conv(const struct ut_piper_session *s, const struct piper_conv *co
     op.x_tap = (ptrdiff_t)conv->dilation * n_in;
     op.scale = op.scale != 0 ? op.scale : 1;
     op.y_row = op.y_act_row = op.add_row = op.add2_row = conv->layer.n_out;
-    ut_conv(&s->model->compute, &conv->layer, &op);
+    ut_conv(&s->compute, &conv->layer, &op);
 }
 
 void ut_piper_linear(const struct ut_piper_session *s, const struct ut_layer *layer, const float *x,
                      float *y, int n_rows) {
     struct ut_conv op = {
         .x = x, .x_row = layer->n_in, .scale = 1, .y = y, .y_row = layer->n_out, .n_rows = n_rows};
-    ut_conv(&s->model->compute, layer, &op);
+    ut_conv(&s->compute, layer, &op);
 }
 
 const float *ut_piper_conditioned(struct ut_piper_session *s, const struct ut_layer *layer,
@@ -47,7 +47,7 @@ const float *ut_piper_conditioned(struct ut_piper_session *s, const struct ut_la
     if (!s->g) {
         return layer->bias;
     }
-    int panel = s->model->compute.kernels->panel,
+    int panel = s->compute.kernels->panel,
         n_padded = (layer->n_out + panel - 1) / panel * panel;
     float *bias = ut_arena_alloc(&s->arena, (size_t)n_padded, sizeof *bias);
     float *all = ut_arena_alloc(&s->arena, (size_t)cond->n_out, sizeof *all);

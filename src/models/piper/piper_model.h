@@ -128,6 +128,7 @@ enum { UT_PIPER_STREAM_DURATIONS = 1, UT_PIPER_STREAM_PRIOR = 2 };
 /* One synthesis: what the forward files share. Buffers come from `arena` and live until the end. */
 struct ut_piper_session {
     const struct ut_piper *model;
+    struct ut_compute compute; /* the model's */
     struct ut_arena arena;
     const struct ut_piper_request *request;
     int n_ids, n_frames;

@@ -13,6 +13,7 @@ utter_status ut_piper_session_create(const struct ut_piper *model, struct ut_pip
         return ut_fail_memory(err, sizeof **out);
     }
     (*out)->model = model;
+    (*out)->compute = model->compute;
     ut_arena_init(&(*out)->arena, model->mem, UT_MEM_SESSION);
     return UTTER_OK;
 }
@@ -135,9 +136,9 @@ static float *sample_prior(struct ut_piper_session *s, const float *m, float *lo
     if (t == 0) {
         frame_id[0] = s->n_ids;
     }
-    s->model->compute.kernels->exp_f32(logs, logs, (size_t)s->n_ids * (size_t)inter);
+    s->compute.kernels->exp_f32(logs, logs, (size_t)s->n_ids * (size_t)inter);
     struct prior prior = {s, m, logs, frame_id, z};
-    ut_pool_run(s->model->compute.pool, s->n_frames, 8, sample_frames, &prior);
+    ut_pool_run(s->compute.pool, s->n_frames, 8, sample_frames, &prior);
     return z;
 }
 

@@ -61,6 +61,7 @@ void text_model_close(struct ut_kokoro *model) {
 struct ut_kokoro_session text_model_session(struct ut_mem *mem, const struct ut_kokoro *model,
                                             const struct ut_kokoro_request *request, int32_t *ids) {
     struct ut_kokoro_session session = {.model = model,
+                                        .compute = model->compute,
                                         .request = request,
                                         .n_ids = (int)request->n_ids,
                                         .ids = ids,

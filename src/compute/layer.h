@@ -1,0 +1,15 @@
+/* What the packers of layers share. */
+#ifndef UT_COMPUTE_LAYER_H
+#define UT_COMPUTE_LAYER_H
+
+#include "compute/compute.h"
+
+UTTER_CHECKED utter_status ut_layer_fail_not_finite(const struct ut_tensor *tensor, utter_error *err);
+UTTER_CHECKED utter_status ut_layer_fail_type(const struct ut_tensor *tensor, utter_error *err);
+
+/* The source's bias, n_padded values with zeros behind its own. */
+UTTER_CHECKED utter_status ut_layer_pack_bias(struct ut_arena *arena,
+                                              const struct ut_layer_source *source, size_t n_padded,
+                                              float **out, utter_error *err);
+
+#endif

@@ -1,0 +1,187 @@
+/* See narrow.h. */
+#include "compute/narrow.h"
+
+#include <math.h>
+#include <stdatomic.h>
+
+#include "base/checked.h"
+#include "base/half_float.h"
+#include "compute/layer.h"
+
+enum { ROW_GRAIN = 24 };
+
+const struct ut_narrow *ut_narrow_kind(const struct ut_compute *compute) {
+    return compute->precision == UT_PRECISION_INT8   ? compute->kernels->i8
+           : compute->precision == UT_PRECISION_BF16 ? compute->kernels->b16
+                                                     : NULL;
+}
+
+/* ---- Packing ------------------------------------------------------------------------------------
+ */
+
+struct pack_job {
+    const struct ut_layer_source *source;
+    const struct ut_narrow_layer *layer;
+    int first;        /* panel of the wave's first one */
+    float *scratch;   /* [panels of a wave, panel, n_taps, n_in] */
+    _Atomic bool bad; /* a value is not finite */
+};
+
+static float element(const struct ut_tensor *tensor, ptrdiff_t i) {
+    switch (tensor->type) {
+    case UT_F16:
+        return ut_float_from_f16(((const uint16_t *)tensor->data)[i]);
+    case UT_BF16:
+        return ut_float_from_bf16(((const uint16_t *)tensor->data)[i]);
+    default:
+        return ((const float *)tensor->data)[i];
+    }
+}
+
+static bool read_channel(const struct ut_layer_source *s, int o, float *w) {
+    bool finite = true;
+    for (int k = 0; k < s->n_taps; k++) {
+        ptrdiff_t at = s->offset + o * s->out_step + k * s->tap_step;
+        for (int c = 0; c < s->n_in; c++) {
+            float v = element(s->weight, at + c * s->in_step);
+            finite = finite && isfinite(v);
+            *w++ = s->negate ? -v : v;
+        }
+    }
+    return finite;
+}
+
+static void pack_panels(void *user, int begin, int end) {
+    struct pack_job *job = user;
+    const struct ut_narrow_layer *layer = job->layer;
+    int panel = layer->kind->panel;
+    size_t n_channel = (size_t)layer->n_taps * (size_t)layer->n_in;
+    for (int i = begin; i < end; i++) {
+        int p = job->first + i, n = UT_MIN(panel, layer->n_out - p * panel);
+        float *w = job->scratch + (size_t)i * (size_t)panel * n_channel;
+        for (int o = 0; o < n; o++) {
+            if (!read_channel(job->source, p * panel + o, w + (size_t)o * n_channel)) {
+                job->bad = true;
+                return;
+            }
+        }
+        char *out = (char *)layer->panels +
+                    (size_t)p * layer->kind->panel_bytes(layer->n_taps, layer->n_in);
+        layer->kind->pack(out, layer->scale + p * panel, w, n, layer->n_taps, layer->n_in,
+                          layer->zero);
+    }
+}
+
+/* A wave of panels at a time, so that little float scratch is needed at once. */
+static utter_status pack_all(const struct ut_compute *compute, struct ut_arena *arena,
+                             const struct ut_layer_source *source,
+                             const struct ut_narrow_layer *layer, int n_panels, utter_error *err) {
+    struct ut_arena_mark mark = ut_arena_mark(arena);
+    int wave = UT_MIN(ut_pool_threads(compute->pool), n_panels);
+    size_t n =
+        (size_t)wave * (size_t)layer->kind->panel * (size_t)layer->n_taps * (size_t)layer->n_in;
+    struct pack_job job = {
+        .source = source, .layer = layer, .scratch = ut_arena_alloc(arena, n, sizeof(float))};
+    if (!job.scratch) {
+        return ut_fail_memory(err, n * sizeof(float));
+    }
+    for (; job.first < n_panels && !job.bad; job.first += wave) {
+        ut_pool_run(compute->pool, UT_MIN(wave, n_panels - job.first), 1, pack_panels, &job);
+    }
+    ut_arena_rewind(arena, mark);
+    return job.bad ? ut_layer_fail_not_finite(source->weight, err) : UTTER_OK;
+}
+
+utter_status ut_narrow_pack(const struct ut_compute *compute, const struct ut_narrow *kind,
+                            struct ut_arena *arena, const struct ut_layer_source *source, int zero,
+                            struct ut_narrow_layer *out, utter_error *err) {
+    const struct ut_tensor *weight = source->weight;
+    if (weight->type != UT_F32 && weight->type != UT_F16 && weight->type != UT_BF16) {
+        return ut_layer_fail_type(weight, err);
+    }
+    if (source->n_in > UT_NARROW_MAX_CH) {
+        return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
+                       "tensor %s has %d input channels: narrow arithmetic takes up to %d",
+                       weight->name, source->n_in, (int)UT_NARROW_MAX_CH);
+    }
+    int n_panels = (source->n_out + kind->panel - 1) / kind->panel;
+    size_t n_padded = (size_t)n_panels * (size_t)kind->panel;
+    size_t n_bytes = (size_t)n_panels * kind->panel_bytes(source->n_taps, source->n_in);
+    *out = (struct ut_narrow_layer){.kind = kind,
+                                    .panels = ut_arena_alloc(arena, n_bytes, 1),
+                                    .scale = ut_arena_alloc(arena, n_padded, sizeof(float)),
+                                    .n_out = source->n_out,
+                                    .n_in = source->n_in,
+                                    .n_taps = source->n_taps,
+                                    .zero = zero};
+    if (!out->panels || !out->scale) {
+        return ut_fail_memory(err, n_bytes);
+    }
+    utter_status status = ut_layer_pack_bias(arena, source, n_padded, &out->bias, err);
+    return status ? status : pack_all(compute, arena, source, out, n_panels, err);
+}
+
+/* ---- Rows over threads --------------------------------------------------------------------------
+ */
+
+struct conv_job {
+    const struct ut_narrow *kind;
+    const struct ut_narrow_conv *op;
+};
+
+static struct ut_narrow_rows rows_from(const struct ut_narrow_rows *rows, int t) {
+    struct ut_narrow_rows part = *rows;
+    if (rows->data) {
+        part.data = (char *)rows->data + t * rows->row;
+        part.scale += t * rows->scale_row;
+    }
+    return part;
+}
+
+static void conv_rows(void *user, int begin, int end) {
+    const struct conv_job *job = user;
+    struct ut_narrow_conv part = *job->op;
+    part.x = (const char *)part.x + begin * part.x_row;
+    part.x_scale += begin * part.scale_row;
+    part.add = part.add ? part.add + begin * part.add_row : NULL;
+    part.add2 = part.add2 ? part.add2 + begin * part.add2_row : NULL;
+    part.y = part.y ? part.y + begin * part.y_row : NULL;
+    part.y_act = part.y_act ? part.y_act + begin * part.y_act_row : NULL;
+    part.q = rows_from(&part.q, begin);
+    part.n_rows = end - begin;
+    job->kind->conv(&part);
+}
+
+void ut_narrow_conv(const struct ut_compute *compute, const struct ut_narrow_layer *layer,
+                    const struct ut_narrow_conv *op) {
+    struct ut_narrow_conv whole = *op;
+    whole.w = layer->panels;
+    whole.w_scale = layer->scale;
+    whole.bias = op->bias ? op->bias : layer->bias;
+    whole.n_taps = layer->n_taps;
+    whole.n_in = layer->n_in;
+    whole.n_out = layer->n_out;
+    struct conv_job job = {layer->kind, &whole};
+    ut_pool_run(compute->pool, op->n_rows, ROW_GRAIN, conv_rows, &job);
+}
+
+struct quantize_job {
+    const struct ut_narrow *kind;
+    const struct ut_modulate *from;
+    const struct ut_narrow_rows *to;
+};
+
+static void quantize_rows(void *user, int begin, int end) {
+    const struct quantize_job *job = user;
+    struct ut_modulate from = *job->from;
+    struct ut_narrow_rows to = rows_from(job->to, begin);
+    from.x += begin * from.x_row;
+    from.n_rows = end - begin;
+    job->kind->quantize(&from, &to);
+}
+
+void ut_narrow_quantize(const struct ut_compute *compute, const struct ut_narrow *kind,
+                        const struct ut_modulate *from, const struct ut_narrow_rows *to) {
+    struct quantize_job job = {kind, from, to};
+    ut_pool_run(compute->pool, from->n_rows, ROW_GRAIN, quantize_rows, &job);
+}

@@ -1,0 +1,34 @@
+/* Layers in narrow arithmetic (kernels/narrow.h), split over threads. */
+#ifndef UT_COMPUTE_NARROW_H
+#define UT_COMPUTE_NARROW_H
+
+#include "compute/compute.h"
+
+/* Weights of a convolution or linear layer rounded and packed for one processor level. */
+struct ut_narrow_layer {
+    const struct ut_narrow *kind; /* NULL: the layer does not exist in narrow form */
+    void *panels;
+    float *scale, *bias; /* padded to a multiple of the panel; never NULL */
+    int n_out, n_in, n_taps, zero;
+};
+
+/* What `compute->precision` asks for at this level: NULL for float. */
+const struct ut_narrow *ut_narrow_kind(const struct ut_compute *compute);
+
+/* Rounds a layer for input rows with `zero`. Takes scratch from `arena` and gives it back. Errors as
+ * ut_layer_pack; ERROR_UNSUPPORTED too for more than UT_NARROW_MAX_CH input channels. */
+UTTER_CHECKED utter_status ut_narrow_pack(const struct ut_compute *compute,
+                                          const struct ut_narrow *kind, struct ut_arena *arena,
+                                          const struct ut_layer_source *source, int zero,
+                                          struct ut_narrow_layer *out, utter_error *err);
+
+/* A convolution: `op` describes rows, addends and stores; weights, scales, bias (unless op->bias is set) and
+ * counts are taken from the layer. */
+void ut_narrow_conv(const struct ut_compute *compute, const struct ut_narrow_layer *layer,
+                    const struct ut_narrow_conv *op);
+
+/* Rows of floats, modulated, into narrow form. */
+void ut_narrow_quantize(const struct ut_compute *compute, const struct ut_narrow *kind,
+                        const struct ut_modulate *from, const struct ut_narrow_rows *to);
+
+#endif

@@ -2,10 +2,11 @@
 """Times a voice in utter and in ONNX Runtime in turn, and prints the ratios of each pair.
 
 usage: compare_onnxruntime.py UTTER MODEL [--onnx PEER.onnx] [--ids 1,0,5,...] [--phonemes 62] [--threads 1] [--pairs 7]
-                              [--cpu avx2]
+                              [--cpu avx2] [--precision int8]
 
-MODEL is a Piper voice (VOICE.onnx, which ONNX Runtime runs too) or a Kokoro model in a folder with config.json and
-voices/; then --onnx names an export of the same weights with the inputs input_ids, style and speed. Needs the Python packages
+MODEL is a Piper voice (VOICE.onnx, which ONNX Runtime runs too, unless --onnx names another export of it) or a Kokoro model in
+a folder with config.json and voices/; then --onnx names an export of the same weights with the inputs input_ids, style and
+speed. --cpu and --precision are utter's; what ONNX Runtime computes in is its file's affair. Needs the Python packages
 numpy and onnxruntime. Both engines get the same ids (Piper: and the scales 0.667,1,0.8; Kokoro: and the style row of the first
 voice); the noise is random in both, so the audio lengths may differ a little and every figure is divided by its own
 seconds of audio. Each turn is a fresh process with one warm-up run. ONNX Runtime does not spin, so that CPU time is work.
@@ -69,9 +70,13 @@ def measure(command):
             statistics.median(r["wall_s"] / r["audio_s"] for r in runs), max(r["peak_rss_mb"] for r in runs))
 
 
+def is_piper(model):
+    return os.path.exists(model + ".json")
+
+
 def default_ids(a):
     """A fixed walk through the vocabulary: Piper's with pads between, Kokoro's between two zeros."""
-    if a.onnx:
+    if not is_piper(a.model):
         known = sorted(json.load(open(os.path.join(os.path.dirname(a.model), "config.json")))["vocab"].values())
         return [0] + [known[(i * 37 + i * i) % len(known)] for i in range(a.phonemes)] + [0]
     return [1] + [v for i in range(a.phonemes) for v in (0, 10 + i * 37 % 110)] + [0, 2]
@@ -88,6 +93,7 @@ def main():
     p.add_argument("--pairs", type=int, default=7)
     p.add_argument("--runs", type=int, default=3)
     p.add_argument("--cpu", default="auto")
+    p.add_argument("--precision", default="auto", choices=("auto", "f32", "bf16", "int8"))
     p.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     a = p.parse_args()
     ids = [int(i) for i in a.ids.split(",")] if a.ids else default_ids(a)
@@ -95,7 +101,7 @@ def main():
         return run_onnxruntime(a.model, a.onnx or a.model, ids, a.threads, a.runs)
     listed = ",".join(map(str, ids))
     ours = [a.utter, "bench", "-m", a.model, "--ids", listed, "--threads", str(a.threads), "--runs", str(a.runs), "--json"]
-    ours += ([] if a.onnx else ["--scales", "0.667,1,0.8"]) + (["--cpu", a.cpu] if a.cpu != "auto" else [])
+    ours += ["--cpu", a.cpu, "--precision", a.precision] + (["--scales", "0.667,1,0.8"] if is_piper(a.model) else [])
     theirs = [sys.executable, os.path.abspath(__file__), a.utter, a.model, "--ids", listed, "--threads", str(a.threads),
               "--runs", str(a.runs), "--peer"] + (["--onnx", a.onnx] if a.onnx else [])
     pairs = []

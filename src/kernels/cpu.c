@@ -11,6 +11,8 @@
 
 #if UT_HAVE_X86
 #include <cpuid.h>
+#elif UT_HAVE_NEON
+#include <sys/auxv.h>
 #endif
 
 static const char *const level_names[UT_CPU_N_LEVELS] = {
@@ -22,6 +24,7 @@ static const char *const level_names[UT_CPU_N_LEVELS] = {
 
 /* The processor does not change: written once, under the guard. */
 static bool supported[UT_CPU_N_LEVELS];
+static struct ut_cpu_features features;
 static pthread_once_t supported_once = PTHREAD_ONCE_INIT;
 
 #if UT_HAVE_X86
@@ -47,6 +50,11 @@ static void detect_x86(void) {
     unsigned avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     supported[UT_CPU_AVX2] = b & bit_AVX2;
     supported[UT_CPU_AVX512] = supported[UT_CPU_AVX2] && saves_zmm && (b & avx512) == avx512;
+    features.avx512_vnni = supported[UT_CPU_AVX512] && c & bit_AVX512VNNI;
+    if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) {
+        features.avx_vnni = supported[UT_CPU_AVX2] && a & bit_AVXVNNI;
+        features.avx512_bf16 = supported[UT_CPU_AVX512] && a & bit_AVX512BF16;
+    }
 }
 #endif
 
@@ -55,7 +63,15 @@ static void detect(void) {
 #if UT_HAVE_X86
     detect_x86();
 #endif
+#if UT_HAVE_NEON
+    features.dot_product = getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+#endif
     supported[UT_CPU_NEON] = UT_HAVE_NEON; /* part of AArch64, as Linux defines it */
+}
+
+const struct ut_cpu_features *ut_cpu_features(void) {
+    pthread_once(&supported_once, detect);
+    return &features;
 }
 
 const char *ut_cpu_level_name(enum ut_cpu_level level) {

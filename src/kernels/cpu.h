@@ -12,6 +12,16 @@ enum ut_cpu_level {
     UT_CPU_N_LEVELS
 };
 
+/* Instructions for narrow arithmetic that only some processors of a level have. */
+struct ut_cpu_features {
+    bool avx_vnni;    /* of level avx2 */
+    bool avx512_vnni; /* of level avx512 */
+    bool avx512_bf16;
+    bool dot_product; /* SDOT, of level neon */
+};
+
+const struct ut_cpu_features *ut_cpu_features(void);
+
 const char *ut_cpu_level_name(enum ut_cpu_level level); /* "avx2" */
 /* False for an unknown name. */
 bool ut_cpu_level_parse(const char *name, enum ut_cpu_level *out);

@@ -8,23 +8,11 @@
 #include <stdbool.h>
 
 #include "kernels/levels.h"
+#include "kernels/modulate_template.h"
 #include "kernels/vec_math.h"
 
 /* Vectors of channels whose moments are summed at a time: hides the latency of an addition. */
 enum { MOMENTS_VECTORS = 4 };
-
-/* n in 1..V_WIDTH elements, the rest `fill`. */
-ALWAYS_INLINE v_float load_up_to(const float *p, ptrdiff_t n, float fill) {
-    return n >= V_WIDTH ? v_load(p) : v_load_n(p, (int)n, fill);
-}
-
-ALWAYS_INLINE void store_up_to(float *p, v_float x, ptrdiff_t n) {
-    if (n >= V_WIDTH) {
-        v_store(p, x);
-    } else {
-        v_store_n(p, x, (int)n);
-    }
-}
 
 ALWAYS_INLINE void map(float *y, const float *x, size_t n, v_float (*function)(v_float x)) {
     size_t i = 0;
@@ -95,10 +83,6 @@ static void sub_f32(float *y, const float *a, const float *b, size_t n) {
     map_pair(y, a, b, n, v_sub);
 }
 
-ALWAYS_INLINE v_float v_leaky_relu(v_float v, float slope) {
-    return v_select(v_greater(v, v_set(0)), v, v_mul(v, v_set(slope)));
-}
-
 static void leaky_relu_f32(float *y, const float *x, float slope, size_t n) {
     for (size_t i = 0; i < n; i += V_WIDTH) {
         v_float v = load_up_to(x + i, (ptrdiff_t)(n - i), 0);
@@ -149,22 +133,9 @@ static void gate_f32(float *y, ptrdiff_t y_row, const float *a, ptrdiff_t a_row,
     }
 }
 
-/* n channels from c on (a whole vector when n >= V_WIDTH) of a row. The snake counts its angle in
- * half turns: alpha / pi is rounded, which turns the angle by less than 2e-7 of itself. */
 ALWAYS_INLINE void modulate_vector(const struct ut_modulate *op, float *y, const float *x, int c,
                                    int n, const bool is_snake) {
-    v_float v = load_up_to(x + c, n, 0);
-    if (op->scale) {
-        v = v_fma(v, load_up_to(op->scale + c, n, 0), load_up_to(op->shift + c, n, 0));
-    }
-    if (is_snake) {
-        v_float half_turns = v_mul(load_up_to(op->alpha + c, n, 0), v_set(0.318309886f));
-        v_float square = v_sin_pi_squared(v_mul(half_turns, v));
-        v = v_fma(square, load_up_to(op->inv_alpha + c, n, 0), v);
-    } else {
-        v = v_leaky_relu(v, op->slope);
-    }
-    store_up_to(y + c, v, n);
+    store_up_to(y + c, v_modulate(op, load_up_to(x + c, n, 0), c, n, is_snake), n);
 }
 
 ALWAYS_INLINE void modulate(const struct ut_modulate *op, const bool is_snake) {

@@ -18,12 +18,21 @@ void ut_kernels_fill_elementwise_avx2(struct ut_kernels *table);
 void ut_kernels_fill_elementwise_avx512(struct ut_kernels *table);
 void ut_kernels_fill_elementwise_neon(struct ut_kernels *table);
 
-/* What levels share with the scalar one. */
+/* Narrow arithmetic, each with the instructions of its name over those of its level. */
 extern const struct ut_narrow ut_kernels_i8_scalar;
+extern const struct ut_narrow ut_kernels_i8_avx512, ut_kernels_i8_avx512_vnni;
+
+/* The tables of narrow arithmetic that this processor can run at a level, the one in use first; bfloat16
+ * where is_float, else int8. Returns how many, at most UT_KERNELS_MAX_NARROW. */
+enum { UT_KERNELS_MAX_NARROW = 4 };
+int ut_kernels_narrow_kinds(enum ut_cpu_level level, bool is_float, const struct ut_narrow **kinds);
+
+/* What levels share with the scalar one. */
 void ut_kernels_modulate_scalar(const struct ut_modulate *op);
 /* The scale of n weights of one output channel, and a weight rounded: narrow.h. */
 float ut_narrow_weight_scale(const float *w, size_t n);
 int ut_narrow_weight(float w, float scale);
+uint16_t ut_narrow_bf16(float x); /* to nearest even; of NaN, anything */
 
 /* The scalar inverse spline (spline.c). */
 void ut_kernels_spline_inverse(const struct ut_spline *op);

@@ -1,5 +1,6 @@
-/* The specification: every entry of kernels.h in plain C, products and sums rounded separately,
- * functions from libm. No speed here; the other levels are checked against this one. */
+/* The specification: every entry of kernels.h in plain C, products and sums rounded separately
+ * (but in modulate, whose bits narrow.h promises), functions from libm. No speed here; the other
+ * levels are checked against this one. */
 #include <math.h>
 
 #include "base/half_float.h"
@@ -164,7 +165,7 @@ void ut_kernels_modulate_scalar(const struct ut_modulate *op) {
         const float *x = op->x + t * op->x_row;
         float *y = op->y + t * op->y_row;
         for (int c = 0; c < op->n_ch; c++) {
-            float v = op->scale ? x[c] * op->scale[c] + op->shift[c] : x[c];
+            float v = op->scale ? fmaf(x[c], op->scale[c], op->shift[c]) : x[c];
             if (op->alpha) {
                 y[c] = snake(v, op->alpha[c], op->inv_alpha[c]);
             } else {
@@ -305,5 +306,4 @@ void ut_kernels_fill_scalar(struct ut_kernels *table) {
     table->mul_add_f32 = mul_add_f32;
     table->f16_to_f32 = f16_to_f32;
     table->bf16_to_f32 = bf16_to_f32;
-    table->i8 = &ut_kernels_i8_scalar;
 }

@@ -34,6 +34,12 @@ int ut_narrow_weight(float w, float scale) {
     return (int)fminf(fmaxf(q, -127), 127);
 }
 
+uint16_t ut_narrow_bf16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
 static void pack(void *panel, float *w_scale, const float *w, int n, int n_taps, int n_in,
                  int zero) {
     size_t n_channel = (size_t)n_taps * (size_t)n_in;
@@ -105,8 +111,12 @@ static void conv_row(const struct ut_narrow_conv *op, int t, float *activated) {
             s = fmaf(x_scale, (float)dot(op, panel, t, k, o % PANEL), s);
         }
         float v = fmaf(s, op->w_scale[o], op->bias ? op->bias[o] : 0);
-        v += op->add ? op->add[t * op->add_row + o] : 0;
-        v += op->add2 ? op->add2[t * op->add2_row + o] : 0;
+        if (op->add) {
+            v += op->add[t * op->add_row + o];
+        }
+        if (op->add2) {
+            v += op->add2[t * op->add2_row + o];
+        }
         v *= op->scale;
         float a = v > 0 ? v : v * op->slope;
         if (op->y) {

@@ -47,6 +47,12 @@ static const struct entry {
     ENTRY(bf16_to_f32, check_bf16_to_f32),
 };
 
+/* Of the tables of narrow arithmetic, all that this processor can run at the level. */
+static const struct entry narrow_entries[] = {
+    {"conv_i8", 0, check_conv_i8},
+    {"quantize_i8", 0, check_quantize_i8},
+};
+
 /* Entries that are the scalar function at higher levels too. */
 static const struct {
     size_t offset;
@@ -64,8 +70,7 @@ static any_fn function_at(const struct ut_kernels *table, size_t offset) {
     return function;
 }
 
-/* Every function in struct ut_kernels has its check, once; narrow arithmetic has
- * tests/compute/narrow.c. */
+/* Every function in struct ut_kernels has its check, once. */
 static int check_coverage(void) {
     int n_bad = 0;
     for (size_t at = entries[0].offset; at < offsetof(struct ut_kernels, i8);
@@ -152,21 +157,30 @@ static int parse_options(struct options *o, int argc, char **argv) {
     return 0;
 }
 
-/* Failed checks at one level. */
-static int test_level(const struct ut_kernels *table, const struct options *o) {
-    int n_failed = check_table(table), n_run = 0;
-    for (int i = 0; i < COUNT(entries); i++) {
-        if (o->function && !strstr(entries[i].name, o->function)) {
+/* Runs the wanted ones of n entries; returns how many checks failed. */
+static int test_entries(const struct entry *list, int n, const struct ut_kernels *table,
+                        const struct options *o, int *n_run) {
+    int n_failed = 0;
+    for (int i = 0; i < n; i++) {
+        if (o->function && !strstr(list[i].name, o->function)) {
             continue;
         }
-        struct check c = {.table = table, .entry = entries[i].name, .state = o->seed + (uint64_t)i};
-        entries[i].check(&c);
+        struct check c = {.table = table, .entry = list[i].name, .state = o->seed + (uint64_t)i};
+        list[i].check(&c);
         printf("%-7s %-20s %s, %ld values, error at most %.2f of the bound\n",
                ut_cpu_level_name(table->level), c.entry, c.n_failed ? "FAILED" : "ok", c.n_compared,
                c.worst);
         n_failed += c.n_failed;
-        n_run++;
+        (*n_run)++;
     }
+    return n_failed;
+}
+
+/* Failed checks at one level. */
+static int test_level(const struct ut_kernels *table, const struct options *o) {
+    int n_run = 0, n_failed = check_table(table);
+    n_failed += test_entries(entries, COUNT(entries), table, o, &n_run);
+    n_failed += test_entries(narrow_entries, COUNT(narrow_entries), table, o, &n_run);
     if (n_run == 0) {
         printf("no entry is called like %s\n", o->function);
         n_failed++;

@@ -72,6 +72,8 @@ int next_split(struct check *c, int i, int n);
 void check_conv_f32(struct check *c);
 void check_conv_f16(struct check *c);
 void check_conv_bf16(struct check *c);
+void check_conv_i8(struct check *c);
+void check_quantize_i8(struct check *c);
 void check_depthwise(struct check *c);
 void check_dot_rows(struct check *c);
 void check_layernorm(struct check *c);

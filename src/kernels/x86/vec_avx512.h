@@ -5,11 +5,13 @@
 #define UT_KERNELS_VEC_AVX512_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { V_WIDTH = 16 };
 typedef __m512 v_float;
 typedef __mmask16 v_mask;
+typedef __m512i v_int; /* 16 words of 32 bits */
 
 static inline v_mask v_first(int n) {
     return (v_mask)((1u << n) - 1);
@@ -125,6 +127,14 @@ static inline v_mask v_greater(v_float a, v_float b) {
     return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
 }
 
+static inline v_mask v_equal(v_float a, v_float b) {
+    return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
+}
+
+static inline bool v_any_nan(v_float a) {
+    return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q) != 0;
+}
+
 static inline v_float v_select(v_mask condition, v_float yes, v_float no) {
     return _mm512_mask_blend_ps(condition, no, yes);
 }
@@ -135,6 +145,67 @@ static inline float v_sum(v_float a) {
 
 static inline float v_largest(v_float a) {
     return _mm512_reduce_max_ps(a);
+}
+
+/* ---- Words of 32 bits, for narrow arithmetic ---- */
+
+static inline v_int v_load_words(const void *p) {
+    return _mm512_loadu_si512(p);
+}
+
+/* The 4 bytes at p, at any alignment, in every element. */
+static inline v_int v_set_word(const void *p) {
+    return _mm512_set1_epi32(*(const int32_t __attribute__((aligned(1), may_alias)) *)p);
+}
+
+static inline v_int v_set_int(int32_t x) {
+    return _mm512_set1_epi32(x);
+}
+
+static inline v_int v_add_int(v_int a, v_int b) {
+    return _mm512_add_epi32(a, b);
+}
+
+/* Pairs of 16-bit integers: a.low * b.low + a.high * b.high. */
+static inline v_int v_multiply_pairs(v_int a, v_int b) {
+    return _mm512_madd_epi16(a, b);
+}
+
+static inline v_float v_from_int(v_int a) {
+    return _mm512_cvtepi32_ps(a);
+}
+
+/* To the nearest integer, ties to even; of NaN, a multiple of 2^16. */
+static inline v_int v_round_int(v_float a) {
+    return _mm512_cvtps_epi32(a);
+}
+
+/* bfloat16 to nearest even, in the lower half of each element; of NaN, anything. */
+static inline v_int v_bf16_bits(v_float a) {
+    __m512i bits = _mm512_castps_si512(a), upper = _mm512_srli_epi32(bits, 16);
+    __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+    bits = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+    return _mm512_srli_epi32(bits, 16);
+}
+
+/* The lowest byte of the first n elements. */
+static inline void v_store_bytes(void *p, v_int x, int n) {
+    __m128i bytes = _mm512_cvtepi32_epi8(x);
+    if (n >= V_WIDTH) {
+        _mm_storeu_si128(p, bytes);
+    } else {
+        _mm_mask_storeu_epi8(p, v_first(n), bytes);
+    }
+}
+
+/* The lower half of the first n elements. */
+static inline void v_store_halves(void *p, v_int x, int n) {
+    __m256i halves = _mm512_cvtepi32_epi16(x);
+    if (n >= V_WIDTH) {
+        _mm256_storeu_si256(p, halves);
+    } else {
+        _mm256_mask_storeu_epi16(p, v_first(n), halves);
+    }
 }
 
 #endif

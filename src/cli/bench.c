@@ -1,230 +1,224 @@
-/* utter bench: how fast a voice speaks on this machine. Synthesis alone is timed (text through
- * phonemes to samples); loading the voice is reported apart. */
+/* utter bench: how fast a voice speaks on this machine, alone (bench_voice.c) or beside other
+ * models, precisions and backends (bench_matrix.c). This file reads the command line. */
+#include "bench.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 
-#include "cli.h"
+enum {
+    OPTION_IDS = 1,
+    OPTION_TEXT,
+    OPTION_LENGTHS,
+    OPTION_SCALES,
+    OPTION_RUNS,
+    OPTION_VOICE,
+    OPTION_SPEAKER,
+    OPTION_STREAMS,
+    OPTION_PRECISIONS,
+    OPTION_BACKENDS,
+    OPTION_THREAD_COUNTS,
+    OPTION_STREAM_COUNTS,
+    OPTION_ROUNDS,
+    OPTION_BASE,
+    OPTION_JSON_FILE,
+    OPTION_QUIET
+};
 
-enum { OPTION_IDS = 1, OPTION_TEXT, OPTION_SCALES, OPTION_RUNS, OPTION_VOICE, OPTION_SPEAKER };
-enum { MAX_RUNS = 1000 };
+enum { MAX_ROUNDS = 100, MAX_LENGTH = 100000 };
 
 static const struct arg_option options[] = {
     CLI_MODEL_OPTION,
     {OPTION_TEXT, 0, "text", "TEXT", "what to speak; a paragraph of its own if not given"},
     {OPTION_IDS, 0, "ids", "1,0,20,...", "speak phoneme ids instead of text"},
+    {OPTION_LENGTHS, 0, "lengths", "60,250", "speak made-up sentences of so many phonemes"},
     {OPTION_SCALES, 0, "scales", "NOISE,LENGTH,NOISE-W", "as voice files give them: 0.667,1,0.8"},
     {OPTION_VOICE, 'v', "voice", "NAME", "who speaks, as in \"utter speak\""},
     {OPTION_SPEAKER, 0, "speaker", "NAME", "a speaker of the voice, by name or number"},
     {OPTION_RUNS, 0, "runs", "N", "timed runs, 1 to 1000; one more goes before them (3)"},
+    {OPTION_STREAMS, 0, "streams", "N", "so many speak at once, 1 to 64 (1)"},
+    {OPTION_PRECISIONS, 0, "precisions", "f32,int8,...", "matrix: native voices in each of these"},
+    {OPTION_BACKENDS, 0, "backends", "native,onnx", "matrix: each model on each of these"},
+    {OPTION_THREAD_COUNTS, 0, "thread-counts", "1,2", "matrix: with so many threads each"},
+    {OPTION_STREAM_COUNTS, 0, "stream-counts", "1,2,4", "matrix: so many streams at once"},
+    {OPTION_ROUNDS, 0, "rounds", "N", "matrix: turns of each cell, 1 to 100 (5)"},
+    {OPTION_BASE, 0, "base", "WORDS", "matrix: compare with \"onnx\", \"a.onnx,native,f32\", ..."},
+    {OPTION_JSON_FILE, 0, "json-file", "FILE", "matrix: write everything there, as JSON"},
+    {OPTION_QUIET, 'q', "quiet", NULL, "no progress, no notes; warnings and errors only"},
     CLI_BACKEND_OPTION,
     CLI_ENGINE_OPTIONS,
 };
 
-static const char default_text[] =
+const char *const bench_precisions[] = {"auto", "f32", "bf16", "int8", NULL};
+const char *const bench_backends[] = {"native", "espeak", "onnx",
+                                      NULL}; /* as utter_backend, from 1 */
+
+const char bench_default_text[] =
     "The rainbow is a division of white light into many beautiful colors. These take the shape of "
     "a long round arch, with its path high above, and its two ends apparently beyond the horizon.";
 
-struct measured {
-    double wall_s, cpu_s, audio_s, first_audio_s, peak_rss_mb;
-};
+/* ---- Lists ------------------------------------------------------------------------------------
+ */
 
-struct job {
-    struct cli_common common;
-    const char *text, *speaker;
-    int32_t *ids; /* NULL: text */
-    size_t n_ids;
-    float scales[3]; /* noise, length, noise_w */
-    bool has_scales;
-    int64_t n_runs;
-    utter_engine *engine;
-    utter_voice *voice;
-    utter_stream *stream;
-    utter_speak_options options;
-    double load_s;
-    struct measured runs[MAX_RUNS];
-};
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+static bool fail_list(struct args *args, int id, const char *problem) {
+    snprintf(args->message, sizeof args->message, "--%s: %s", args_option(args, id)->name, problem);
+    return false;
 }
 
-static double time_of(struct timeval t) {
-    return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
+/* Names with commas between them, as places in `names`. */
+static bool choice_list(struct args *args, int id, const char *text, const char *const *names,
+                        int *out, size_t *n) {
+    char word[32];
+    for (*n = 0;;) {
+        size_t n_word = strcspn(text, ",");
+        snprintf(word, sizeof word, "%.*s", (int)n_word, text);
+        int choice = args_choice(args, id, word, names);
+        if (choice < 0) {
+            return false;
+        }
+        if (*n == BENCH_MAX_LIST) {
+            return fail_list(args, id, "more than 16 values");
+        }
+        out[(*n)++] = choice;
+        if (text[n_word] == '\0') {
+            return true;
+        }
+        text += n_word + 1;
+    }
 }
 
-static bool set_option(struct job *job, struct args *args, int id, const char *value) {
+static bool count_list(struct args *args, int id, const char *text, int32_t min, int32_t max,
+                       int32_t *out, size_t *n) {
+    int32_t *list;
+    char problem[80];
+    if (!args_int_list(args, id, text, &list, n)) {
+        return false;
+    }
+    bool ok = *n <= BENCH_MAX_LIST;
+    for (size_t i = 0; ok && i < *n; i++) {
+        ok = list[i] >= min && list[i] <= max;
+        out[i] = list[i];
+    }
+    free(list);
+    snprintf(problem, sizeof problem, "up to 16 whole numbers from %d to %d", (int)min, (int)max);
+    return ok || fail_list(args, id, problem);
+}
+
+static bool append(struct args *args, int id, const char **list, size_t *n, const char *value) {
+    if (*n == BENCH_MAX_LIST) {
+        return fail_list(args, id, "given more than 16 times");
+    }
+    list[(*n)++] = value;
+    return true;
+}
+
+/* ---- Options ----------------------------------------------------------------------------------
+ */
+
+static bool set_matrix_option(struct bench_options *o, struct args *args, int id,
+                              const char *value) {
+    o->is_matrix = true;
+    switch (id) {
+    case OPTION_PRECISIONS:
+        return choice_list(args, id, value, bench_precisions, o->precisions, &o->n_precisions);
+    case OPTION_BACKENDS:
+        return choice_list(args, id, value, bench_backends, o->backends, &o->n_backends);
+    case OPTION_THREAD_COUNTS:
+        return count_list(args, id, value, 1, 256, o->thread_counts, &o->n_thread_counts);
+    case OPTION_STREAM_COUNTS:
+        return count_list(args, id, value, 1, BENCH_MAX_STREAMS, o->stream_counts,
+                          &o->n_stream_counts);
+    case OPTION_ROUNDS:
+        return args_int(args, id, value, 1, MAX_ROUNDS, &o->n_rounds);
+    case OPTION_BASE:
+        o->base = value;
+        return true;
+    default:
+        o->json_file = value;
+        return true;
+    }
+}
+
+static bool set_input_option(struct bench_options *o, struct args *args, int id,
+                             const char *value) {
     switch (id) {
     case OPTION_IDS:
-        free(job->ids);
-        return args_int_list(args, id, value, &job->ids, &job->n_ids);
+        free(o->ids);
+        o->ids_text = value;
+        return args_int_list(args, id, value, &o->ids, &o->n_ids);
     case OPTION_TEXT:
-        job->text = value;
-        return true;
+        return append(args, id, o->texts, &o->n_texts, value);
+    case OPTION_LENGTHS:
+        return count_list(args, id, value, 1, MAX_LENGTH, o->lengths, &o->n_lengths);
     case OPTION_VOICE:
-        job->options.voice = value;
+        o->voice = value;
         return true;
     case OPTION_SPEAKER:
-        job->speaker = value;
+        o->speaker = value;
         return true;
-    case OPTION_SCALES:
-        job->has_scales = true;
-        return args_float_list(args, id, value, job->scales, 3);
-    case OPTION_RUNS:
-        return args_int(args, id, value, 1, MAX_RUNS, &job->n_runs);
     default:
-        return cli_common_option(&job->common, args, id, value);
+        o->scales_text = value;
+        return args_float_list(args, id, value, o->scales, 3);
     }
 }
 
-/* The voice's own length scale is speed 1. */
-static void apply_scales(struct job *job, const utter_voice_info *info) {
-    if (job->has_scales) {
-        float own = info->length_scale > 0 ? info->length_scale : 1;
-        job->options.noise_scale = job->scales[0];
-        job->options.speed = job->scales[1] > 0 ? own / job->scales[1] : 0; /* 0 is refused */
-        job->options.noise_w = job->scales[2];
+static bool set_option(struct bench_options *o, struct args *args, int id, const char *value) {
+    switch (id) {
+    case OPTION_RUNS:
+        return args_int(args, id, value, 1, BENCH_MAX_RUNS, &o->n_runs);
+    case OPTION_STREAMS:
+        return args_int(args, id, value, 1, BENCH_MAX_STREAMS, &o->n_streams);
+    case OPTION_MODEL:
+        o->common.model = value;
+        return append(args, id, o->models, &o->n_models, value);
+    case OPTION_QUIET:
+        return o->quiet = true;
+    default:
+        return id >= OPTION_HELP         ? cli_common_option(&o->common, args, id, value)
+               : id >= OPTION_PRECISIONS ? set_matrix_option(o, args, id, value)
+                                         : set_input_option(o, args, id, value);
     }
 }
 
-static bool open_all(struct job *job) {
-    utter_voice_info info = {.size = sizeof info};
-    utter_error err = {0};
-    if (!cli_open_engine(&job->common, &job->engine)) {
-        return false;
+static const char *check(struct bench_options *o) {
+    size_t n_inputs = o->n_texts + o->n_lengths + (o->ids != NULL);
+    if ((o->ids != NULL) + (o->n_texts > 0) + (o->n_lengths > 0) > 1) {
+        return "give --text or --ids or --lengths, one of them";
     }
-    double start_s = now_s();
-    if (!cli_open_voice(&job->common, job->engine, &job->voice)) {
-        return false;
+    if (o->voice && o->speaker) {
+        return "give --voice or --speaker, not both";
     }
-    job->load_s = now_s() - start_s;
-    utter_voice_get_info(job->voice, &info);
-    apply_scales(job, &info);
-    utter_status status = UTTER_OK;
-    if (job->speaker) {
-        status = utter_voice_find_speaker(job->voice, job->speaker, &job->options.speaker, &err);
+    o->is_matrix = o->is_matrix || o->n_models > 1 || n_inputs > 1;
+    if (o->is_matrix && o->n_models == 0) {
+        return "a matrix needs its models: -m A -m B";
     }
-    if (status == UTTER_OK) {
-        status = utter_stream_create(job->voice, &job->stream, &err);
+    if (n_inputs == 0) {
+        o->texts[o->n_texts++] = bench_default_text;
     }
-    if (status != UTTER_OK) {
-        cli_print_error("%s", err.message);
-    }
-    return status == UTTER_OK;
+    return NULL;
 }
 
-static bool drop(void *user, const float *samples, size_t n_samples) {
-    return true;
-}
-
-static bool run_once(struct job *job, struct measured *out) {
-    struct rusage before, after;
-    utter_result result = {.size = sizeof result};
-    utter_error err = {0};
-    getrusage(RUSAGE_SELF, &before);
-    double start_s = now_s();
-    utter_status status = job->ids
-                              ? utter_stream_speak_ids(job->stream, job->ids, job->n_ids,
-                                                       &job->options, drop, NULL, &result, &err)
-                              : utter_stream_speak(job->stream, job->text, strlen(job->text),
-                                                   &job->options, drop, NULL, &result, &err);
-    out->wall_s = now_s() - start_s;
-    getrusage(RUSAGE_SELF, &after);
-    if (status != UTTER_OK) {
-        cli_print_error("%s", err.message);
-        return false;
-    }
-    out->cpu_s = time_of(after.ru_utime) + time_of(after.ru_stime) - time_of(before.ru_utime) -
-                 time_of(before.ru_stime);
-    out->audio_s = result.audio_s;
-    out->first_audio_s = result.first_audio_s;
-    out->peak_rss_mb = (double)after.ru_maxrss / 1024; /* of the process, so far */
-    return true;
-}
-
-static int print_json(const struct job *job) {
-    json_t *runs = json_array();
-    for (int64_t i = 0; i < job->n_runs; i++) {
-        const struct measured *m = &job->runs[i];
-        json_array_append_new(runs,
-                              json_pack("{s:f, s:f, s:f, s:f, s:f}", "wall_s", m->wall_s, "cpu_s",
-                                        m->cpu_s, "audio_s", m->audio_s, "first_audio_s",
-                                        m->first_audio_s, "peak_rss_mb", m->peak_rss_mb));
-    }
-    return cli_print_json(json_pack("{s:o, s:f, s:s, s:i}", "runs", runs, "load_s", job->load_s,
-                                    "cpu", utter_engine_cpu(job->engine), "threads",
-                                    (int)utter_engine_threads(job->engine)));
-}
-
-static int print_table(const struct job *job) {
-    utter_voice_info info = {.size = sizeof info};
-    utter_voice_get_info(job->voice, &info);
-    printf("%s (%s, %s kernels, threads: %d), loaded in %.3f s\n", info.name, info.backend,
-           utter_engine_cpu(job->engine), (int)utter_engine_threads(job->engine), job->load_s);
-    printf("  run    wall s     cpu s   sound s       RTF   first s   peak MB\n");
-    for (int64_t i = 0; i < job->n_runs; i++) {
-        const struct measured *m = &job->runs[i];
-        printf("%5d %9.4f %9.4f %9.3f %9.4f %9.4f %9.1f\n", (int)(i + 1), m->wall_s, m->cpu_s,
-               m->audio_s, m->audio_s > 0 ? m->wall_s / m->audio_s : 0, m->first_audio_s,
-               m->peak_rss_mb);
-    }
-    return cli_finish_output();
-}
-
-static int bench(struct job *job) {
-    struct measured warm_up;
-    if (!open_all(job) || !run_once(job, &warm_up)) {
-        return EXIT_FAILED;
-    }
-    for (int64_t i = 0; i < job->n_runs; i++) {
-        if (!run_once(job, &job->runs[i])) {
-            return EXIT_FAILED;
-        }
-    }
-    return job->common.json ? print_json(job) : print_table(job);
-}
-
-static int parse(struct job *job, struct args *args) {
+static int parse(struct bench_options *o, struct args *args) {
     const char *value;
     for (int id; (id = args_next(args, &value)) != ARG_END;) {
         if (id == ARG_OPERAND) {
             return cli_usage_fail(args, &bench_command, "the text is given with --text");
         }
-        if (id == ARG_ERROR || !set_option(job, args, id, value)) {
+        if (id == ARG_ERROR || !set_option(o, args, id, value)) {
             return cli_usage_error(args, &bench_command);
         }
     }
-    if (job->ids && job->text) {
-        return cli_usage_fail(args, &bench_command, "give --text or --ids, not both");
-    }
-    if (job->options.voice && job->speaker) {
-        return cli_usage_fail(args, &bench_command, "give --voice or --speaker, not both");
-    }
-    job->text = job->text ? job->text : default_text;
-    return EXIT_OK;
+    const char *problem = o->common.help ? NULL : check(o);
+    return problem ? cli_usage_fail(args, &bench_command, problem) : EXIT_OK;
 }
 
 static int run(struct args *args) {
-    struct job *job = calloc(1, sizeof *job); /* 40 kB of runs: not for the stack */
-    if (!job) {
-        cli_print_error("out of memory");
-        return EXIT_FAILED;
-    }
-    job->n_runs = 3;
-    job->common.no_fallback = true; /* time this voice, not a stand-in */
-    utter_speak_options_init(&job->options);
-    int code = parse(job, args);
+    struct bench_options o = {.n_runs = 3, .n_rounds = 5, .n_streams = 1};
+    o.common.no_fallback = true; /* time this voice, not a stand-in */
+    int code = parse(&o, args);
     if (code == EXIT_OK) {
-        code = job->common.help ? SHOW_HELP : bench(job);
+        code = o.common.help ? SHOW_HELP : o.is_matrix ? bench_matrix(&o) : bench_voice(&o);
     }
-    utter_stream_destroy(job->stream);
-    utter_voice_close(job->voice);
-    utter_engine_destroy(job->engine);
-    free(job->ids);
-    free(job);
+    free(o.ids);
     return code;
 }
 
@@ -232,7 +226,13 @@ const struct cli_command bench_command = {
     .name = "bench",
     .summary = "how fast a voice speaks on this machine",
     .usage = "[OPTIONS]",
-    .notes = "RTF is time per second of sound: 0.1 is ten times faster than speech.\n",
+    .notes =
+        "RTF is time per second of sound: 0.1 is ten times faster than speech.\n"
+        "\n"
+        "With several models, texts or lengths, or an option of the matrix, every combination\n"
+        "is a cell: each takes its turn, round after round, in a process of its own, and is\n"
+        "compared with a base: ONNX Runtime where its library is found, else native f32.\n"
+        "  utter bench -m A.onnx --precisions f32,int8 --lengths 60,250 --thread-counts 1,2\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

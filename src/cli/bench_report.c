@@ -1,0 +1,284 @@
+/* The matrix as tables for a terminal of 100 columns, and as JSON. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+
+enum { MAX_LABEL = 40, WIDTH = 100 };
+
+/* ---- Labels -----------------------------------------------------------------------------------
+ */
+
+static bool varies(const struct bench_matrix *matrix, size_t offset, size_t size) {
+    for (size_t i = 1; i < matrix->n_cells; i++) {
+        const char *a = (const char *)&matrix->cells[0] + offset;
+        const char *b = (const char *)&matrix->cells[i] + offset;
+        if (memcmp(a, b, size) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+#define VARIES(matrix, field)                                                                      \
+    varies(matrix, offsetof(struct bench_cell, field), sizeof((struct bench_cell *)0)->field)
+
+/* The last part of a path; ".onnx" is not told. */
+static void put_model(const char *model, char *out, size_t size) {
+    const char *slash = strrchr(model, '/');
+    const char *name = slash && slash[1] ? slash + 1 : model;
+    size_t n = strlen(name);
+    n -= n > 5 && strcmp(name + n - 5, ".onnx") == 0 ? 5 : 0;
+    if (n <= 22) {
+        snprintf(out, size, "%.*s", (int)n, name);
+    } else {
+        snprintf(out, size, "%.12s..%.8s", name, name + n - 8);
+    }
+}
+
+__attribute__((format(printf, 3, 4))) static void add(char *out, size_t size, const char *format,
+                                                      ...) {
+    size_t used = strlen(out);
+    va_list list;
+    va_start(list, format);
+    vsnprintf(out + used, size - used, format, list);
+    va_end(list);
+}
+
+void bench_cell_label(const struct bench_matrix *matrix, const struct bench_cell *cell, char *out,
+                      size_t size) {
+    put_model(cell->model, out, size);
+    add(out, size, " %s", cell->backend);
+    if (strcmp(cell->precision, "stored") != 0) {
+        add(out, size, " %s", cell->precision);
+    }
+    if (VARIES(matrix, n_threads)) {
+        add(out, size, " %dt", (int)cell->n_threads);
+    }
+    if (VARIES(matrix, n_streams)) {
+        add(out, size, " %ds", (int)cell->n_streams);
+    }
+    if (cell->length && VARIES(matrix, length)) {
+        add(out, size, " %dph", (int)cell->length);
+    } else if (cell->text && VARIES(matrix, text)) {
+        add(out, size, " \"%.6s\"", cell->text);
+    }
+}
+
+/* ---- Tables -----------------------------------------------------------------------------------
+ */
+
+struct row {
+    char label[MAX_LABEL + 1];
+    const struct bench_cell *cell, *base;
+    struct bench_summary summary, base_summary; /* of cells that ran */
+};
+
+struct rows {
+    struct row *items;
+    size_t n;
+    int width; /* of the labels */
+};
+
+static bool make_rows(const struct bench_matrix *matrix, struct rows *rows) {
+    rows->items = calloc(matrix->n_cells, sizeof *rows->items);
+    bool ok = rows->items != NULL;
+    for (size_t i = 0; ok && i < matrix->n_cells; i++) {
+        struct row *row = &rows->items[rows->n++];
+        row->cell = &matrix->cells[i];
+        bench_cell_label(matrix, row->cell, row->label, sizeof row->label);
+        int n = (int)strlen(row->label);
+        rows->width = n > rows->width ? n : rows->width;
+        if (!row->cell->reason[0]) {
+            row->base = bench_base_of(matrix, row->cell);
+            const struct bench_cell *base = row->base ? row->base : row->cell;
+            ok = bench_summarize(row->cell, base, &row->summary) &&
+                 bench_summarize(base, base, &row->base_summary);
+        }
+    }
+    if (!ok) {
+        cli_print_error("out of memory for the report");
+    }
+    return ok;
+}
+
+/* A reason, cut into lines that begin at column `at` and end before WIDTH. */
+static void print_wrapped(const char *text, int at) {
+    int column = at + (int)strlen("does not run: ");
+    while (*text) {
+        int n = (int)strcspn(text, " ");
+        if (column > at && column + n > WIDTH) {
+            printf("\n%*s", at, "");
+            column = at;
+        }
+        printf("%.*s", n, text);
+        column += n;
+        text += n;
+        if (*text == ' ') {
+            printf(" ");
+            column++;
+            text++;
+        }
+    }
+    printf("\n");
+}
+
+static void print_speeds(const struct rows *rows) {
+    printf("%-*s %9s %7s %8s %8s %8s %8s %8s %6s\n", rows->width, "", "latency s", "+-", "RTF",
+           "p95", "CPU RTF", "p95", "first s", "CPU %");
+    for (size_t i = 0; i < rows->n; i++) {
+        const struct row *row = &rows->items[i];
+        const struct bench_summary *s = &row->summary;
+        printf("%-*s ", rows->width, row->label);
+        if (row->cell->reason[0]) {
+            printf(" does not run: ");
+            print_wrapped(row->cell->reason, rows->width + 2);
+            continue;
+        }
+        printf("%9.3f %7.3f %8.4f %8.4f %8.4f %8.4f %8.3f %6.0f\n", s->latency_mean_s,
+               s->latency_std_s, s->rtf_mean, s->rtf_p95, s->cpu_rtf_mean, s->cpu_rtf_p95,
+               s->first_audio_s, 100 * s->cpu_share);
+    }
+}
+
+static void print_comparison(const struct rows *rows) {
+    size_t n = 0;
+    for (size_t i = 0; i < rows->n; i++) {
+        n += !rows->items[i].cell->reason[0];
+    }
+    if (n == 0) {
+        return;
+    }
+    printf("\n%-*s %7s %9s %7s %13s %13s  %s\n", rows->width, "", "file MB", "memory MB", "load s",
+           "speed (CPU)", "speed (wall)", "beside the base");
+    for (size_t i = 0; i < rows->n; i++) {
+        const struct row *row = &rows->items[i];
+        const struct bench_summary *s = &row->summary;
+        if (row->cell->reason[0]) {
+            continue;
+        }
+        char cpu[32], wall[32];
+        snprintf(cpu, sizeof cpu, "%.2f +-%.2f", s->cpu_ratio.median,
+                 (s->cpu_ratio.high - s->cpu_ratio.low) / 2);
+        snprintf(wall, sizeof wall, "%.2f +-%.2f", s->wall_ratio.median,
+                 (s->wall_ratio.high - s->wall_ratio.low) / 2);
+        printf("%-*s %7.1f %9.1f %7.3f %13s %13s  %s\n", rows->width, row->label, s->file_mb,
+               s->peak_rss_mb, s->load_s, row->base ? cpu : "", row->base ? wall : "",
+               !row->base               ? "no base"
+               : row->base == row->cell ? "(the base)"
+                                        : bench_judge(row->cell, s, &row->base_summary).words);
+    }
+}
+
+/* Why the base is the base, and what to do. */
+static void print_advice(const struct bench_matrix *matrix, const struct rows *rows) {
+    const struct row *first = NULL;
+    for (size_t i = 0; i < rows->n; i++) {
+        const struct row *row = &rows->items[i];
+        if (!row->base || row->base == row->cell) {
+            continue;
+        }
+        if (!first) {
+            printf("\n");
+        }
+        first = row;
+        char base[MAX_LABEL + 1];
+        bench_cell_label(matrix, row->base, base, sizeof base);
+        struct bench_spread ratio = bench_ratio(row->cell, &row->summary);
+        printf("%s: %s\n", row->label,
+               bench_judge(row->cell, &row->summary, &row->base_summary).advice);
+        printf("  %.2f times the speed of %s (%.2f to %.2f), %.2f times its memory\n", ratio.median,
+               base, ratio.low, ratio.high,
+               row->base_summary.peak_rss_mb > 0
+                   ? row->summary.peak_rss_mb / row->base_summary.peak_rss_mb
+                   : 0);
+    }
+}
+
+bool bench_print_tables(const struct bench_matrix *matrix) {
+    const struct bench_options *o = matrix->options;
+    struct rows rows = {0};
+    bool ok = make_rows(matrix, &rows);
+    if (ok) {
+        printf(
+            "rounds: %d, runs in each: %d; every round of a cell is a process of its own, with a warm-up\n\n",
+            (int)o->n_rounds, (int)o->n_runs);
+        print_speeds(&rows);
+        print_comparison(&rows);
+        print_advice(matrix, &rows);
+    }
+    free(rows.items);
+    return ok;
+}
+
+/* ---- JSON -------------------------------------------------------------------------------------
+ */
+
+static json_t *spread_json(const struct bench_spread *spread) {
+    return json_pack("{s:f, s:f, s:f}", "median", spread->median, "low", spread->low, "high",
+                     spread->high);
+}
+
+static json_t *summary_json(const struct bench_summary *s) {
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}",
+                     "latency_mean_s", s->latency_mean_s, "latency_std_s", s->latency_std_s,
+                     "rtf_mean", s->rtf_mean, "rtf_p95", s->rtf_p95, "cpu_rtf_mean",
+                     s->cpu_rtf_mean, "cpu_rtf_p95", s->cpu_rtf_p95, "first_audio_s",
+                     s->first_audio_s, "load_s", s->load_s, "cpu_share", s->cpu_share, "audio_s",
+                     s->audio_s, "peak_rss_mb", s->peak_rss_mb, "file_mb", s->file_mb, "cpu_ratio",
+                     spread_json(&s->cpu_ratio), "wall_ratio", spread_json(&s->wall_ratio));
+}
+
+static json_t *rounds_json(const struct bench_cell *cell) {
+    json_t *rounds = json_array();
+    for (size_t r = 0; r < cell->n_rounds; r++) {
+        json_t *runs = json_array();
+        for (size_t i = 0; i < cell->n_runs_round; i++) {
+            const struct bench_run *m = &cell->runs[r * cell->n_runs_round + i];
+            json_array_append_new(
+                runs, json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "wall_s", m->wall_s, "cpu_s",
+                                m->cpu_s, "audio_s", m->audio_s, "first_audio_s", m->first_audio_s,
+                                "latency_s", m->latency_s, "peak_rss_mb", m->peak_rss_mb));
+        }
+        json_array_append_new(rounds,
+                              json_pack("{s:f, s:o}", "load_s", cell->loads_s[r], "runs", runs));
+    }
+    return rounds;
+}
+
+static json_t *row_json(const struct bench_matrix *matrix, const struct row *row) {
+    const struct bench_cell *cell = row->cell;
+    json_t *out =
+        json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:s?, s:i, s:s?}", "cell", row->label, "model",
+                  cell->model, "backend", cell->backend, "precision", cell->precision, "threads",
+                  (int)cell->n_threads, "streams", (int)cell->n_streams, "text", cell->text,
+                  "length", (int)cell->length, "failure", cell->reason[0] ? cell->reason : NULL);
+    if (cell->reason[0]) {
+        return out;
+    }
+    json_object_set_new(out, "computed_by",
+                        json_incref(json_object_get(cell->facts, "computed_by")));
+    json_object_set_new(out, "summary", summary_json(&row->summary));
+    json_object_set_new(out, "rounds", rounds_json(cell));
+    json_object_set_new(out, "base",
+                        row->base ? json_integer(row->base - matrix->cells) : json_null());
+    if (row->base) {
+        struct bench_verdict verdict = bench_judge(cell, &row->summary, &row->base_summary);
+        bool is_base = row->base == cell;
+        json_object_set_new(out, "verdict", json_string(is_base ? "the base" : verdict.words));
+        json_object_set_new(out, "advice", is_base ? json_null() : json_string(verdict.advice));
+    }
+    return out;
+}
+
+json_t *bench_matrix_json(const struct bench_matrix *matrix) {
+    struct rows rows = {0};
+    json_t *cells = json_array();
+    bool ok = make_rows(matrix, &rows);
+    for (size_t i = 0; ok && i < rows.n; i++) {
+        json_array_append_new(cells, row_json(matrix, &rows.items[i]));
+    }
+    free(rows.items);
+    return json_pack("{s:s, s:i, s:i, s:o}", "utter", utter_version(), "n_rounds",
+                     (int)matrix->options->n_rounds, "n_runs", (int)matrix->options->n_runs,
+                     "cells", cells);
+}

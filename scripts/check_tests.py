@@ -28,7 +28,6 @@ TESTED_BY = {
     "cli/trace.c": "tests/cli/commands.py",
     "cli/voices.c": "tests/cli/commands.py",
     "compute/attention.c": "tests/compute/ops.c",
-    "compute/layer.c": "tests/compute/ops.c",
     "kernels/kernels.c": "tests/kernels/checkkernels.c",
     "kernels/scalar.c": "tests/kernels/checkkernels.c",
     "kernels/scalar_narrow.c": "tests/compute/narrow.c",

@@ -27,12 +27,16 @@ struct ut_compute {
     bool exact; /* no layer by minimal filtering */
 };
 
+struct ut_narrow_layer;
+
 /* Weights of a convolution or linear layer in the panel order of one processor level. */
 struct ut_layer {
     void *panels;  /* f32, f16 or bf16 by type */
-    float *bias;   /* padded to a multiple of the panel; never NULL */
+    float *bias;   /* padded to a multiple of the panel; never NULL but in a narrow layer */
     enum ut_dtype type;
     int n_out, n_in, n_taps;
+    /* Not NULL: a layer in narrow arithmetic, which has no panels. Only ut_time_conv_run takes it. */
+    const struct ut_narrow_layer *narrow;
 };
 
 /* The convolution for weights stored as `type`: f16, bf16, else f32. */

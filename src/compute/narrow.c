@@ -76,19 +76,20 @@ static void pack_panels(void *user, int begin, int end) {
 static utter_status pack_all(const struct ut_compute *compute, struct ut_arena *arena,
                              const struct ut_layer_source *source,
                              const struct ut_narrow_layer *layer, int n_panels, utter_error *err) {
-    struct ut_arena_mark mark = ut_arena_mark(arena);
     int wave = UT_MIN(ut_pool_threads(compute->pool), n_panels);
     size_t n =
         (size_t)wave * (size_t)layer->kind->panel * (size_t)layer->n_taps * (size_t)layer->n_in;
+    struct ut_arena scratch; /* what a caller's arena of weights gave could not go back */
+    ut_arena_init(&scratch, arena->mem, UT_MEM_OTHER);
     struct pack_job job = {
-        .source = source, .layer = layer, .scratch = ut_arena_alloc(arena, n, sizeof(float))};
+        .source = source, .layer = layer, .scratch = ut_arena_alloc(&scratch, n, sizeof(float))};
     if (!job.scratch) {
         return ut_fail_memory(err, n * sizeof(float));
     }
     for (; job.first < n_panels && !job.bad; job.first += wave) {
         ut_pool_run(compute->pool, UT_MIN(wave, n_panels - job.first), 1, pack_panels, &job);
     }
-    ut_arena_rewind(arena, mark);
+    ut_arena_free(&scratch);
     return job.bad ? ut_layer_fail_not_finite(source->weight, err) : UTTER_OK;
 }
 

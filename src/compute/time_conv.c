@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "compute/narrow.h"
 
 enum {
     BLOCK_FLOATS =
@@ -26,12 +27,30 @@ struct job {
     const struct ut_layer *layer;
     const struct ut_time_conv *op;
     int block_rows, n_blocks, n_groups, group; /* group: channels, a multiple of the panel */
-    ptrdiff_t pitch;                           /* of a scratch row */
-    size_t scratch_floats;
-    float *scratch; /* [n_threads][scratch_floats] */
+    int copy_rows;                             /* input rows of a block */
+    ptrdiff_t pitch;                           /* bytes of a row in a copy */
+    size_t copy_bytes; /* copy_rows * pitch, and the scales of narrow rows behind */
+    char *copies;      /* [n_threads][copy_bytes] */
     int n_threads;
-    _Atomic bool taken[MAX_THREADS]; /* scratch buffers in use */
+    _Atomic bool taken[MAX_THREADS]; /* copies in use */
 };
+
+utter_status ut_time_conv_pack(const struct ut_compute *compute, struct ut_arena *arena,
+                               const struct ut_layer_source *source, int zero, struct ut_layer *out,
+                               utter_error *err) {
+    const struct ut_narrow *kind = ut_narrow_kind(compute);
+    if (!kind || source->n_in > UT_NARROW_MAX_CH) {
+        return ut_layer_pack(compute, arena, source, out, err);
+    }
+    struct ut_narrow_layer *narrow = ut_arena_alloc(arena, 1, sizeof *narrow);
+    *out = (struct ut_layer){.type = source->weight->type,
+                             .n_out = source->n_out,
+                             .n_in = source->n_in,
+                             .n_taps = source->n_taps,
+                             .narrow = narrow};
+    return narrow ? ut_narrow_pack(compute, kind, arena, source, zero, narrow, err)
+                  : ut_fail_memory(err, sizeof *narrow);
+}
 
 static int block_rows_of(int n_ch, int n_rows) {
     int rows = BLOCK_FLOATS / n_ch / ROW_STEP * ROW_STEP;
@@ -52,70 +71,149 @@ static bool moments_init(struct ut_arena *arena, struct ut_moments *m, int n_row
     return m->mean && m->m2;
 }
 
-/* Input rows first..first + n - 1, modulated, into scratch; zeros where there are none. */
-static void gather(const struct job *job, float *scratch, int first, int n) {
+/* A block of output rows: where its input lies. */
+struct block {
+    char *x;
+    ptrdiff_t x_row; /* bytes */
+    float *scales;   /* of narrow rows */
+    int t, n_rows;
+};
+
+static void gather_rows(const struct job *job, const struct ut_modulate *from,
+                        const struct block *block, int at) {
+    const struct ut_narrow_layer *narrow = job->layer->narrow;
+    if (narrow) {
+        struct ut_narrow_rows to = {.data = block->x + at * block->x_row,
+                                    .row = block->x_row,
+                                    .scale = block->scales + at,
+                                    .scale_row = 1,
+                                    .zero = narrow->zero};
+        narrow->kind->quantize(from, &to);
+    } else {
+        struct ut_modulate op = *from;
+        op.y = (float *)(block->x + at * block->x_row);
+        op.y_row = block->x_row / (ptrdiff_t)sizeof(float);
+        job->compute->kernels->modulate_f32(&op);
+    }
+}
+
+/* n rows of zeros from row `at` of a block's input on. */
+static void clear_rows(const struct job *job, const struct block *block, int at, int n) {
+    memset(block->x + at * block->x_row, 0, (size_t)n * (size_t)block->x_row);
+    if (job->layer->narrow) {
+        memset(block->scales + at, 0, (size_t)n * sizeof *block->scales);
+    }
+}
+
+/* How many input rows so many output rows read. */
+static int n_input_rows(const struct job *job, int n_rows) {
+    return (n_rows - 1) * job->op->stride + (job->layer->n_taps - 1) * job->op->dilation + 1;
+}
+
+/* The input rows of a block, modulated; zeros where there are none. */
+static void gather(const struct job *job, const struct block *block) {
     const struct ut_time_conv *op = job->op;
-    int n_ch = job->layer->n_in;
+    int first = block->t * op->stride - op->pad, n = n_input_rows(job, block->n_rows);
     int begin = UT_MIN(UT_MAX(first, 0), first + n);
     int end = UT_MAX(UT_MIN(first + n, op->n_in_rows), begin);
-    memset(scratch, 0, (size_t)(begin - first) * (size_t)job->pitch * sizeof *scratch);
-    memset(scratch + (end - first) * job->pitch, 0,
-           (size_t)(first + n - end) * (size_t)job->pitch * sizeof *scratch);
+    clear_rows(job, block, 0, begin - first);
+    clear_rows(job, block, end - first, first + n - end);
     static const struct ut_modulation identity = {.slope = 1};
     const struct ut_modulation *m = op->modulation ? op->modulation : &identity;
     struct ut_modulate modulate = {.x = op->x + begin * op->x_row,
                                    .x_row = op->x_row,
-                                   .y = scratch + (begin - first) * job->pitch,
-                                   .y_row = job->pitch,
                                    .scale = m->scale,
                                    .shift = m->shift,
                                    .alpha = m->alpha,
                                    .inv_alpha = m->inv_alpha,
                                    .slope = m->slope,
                                    .n_rows = end - begin,
-                                   .n_ch = n_ch};
-    job->compute->kernels->modulate_f32(&modulate);
+                                   .n_ch = job->layer->n_in};
+    gather_rows(job, &modulate, block, begin - first);
 }
 
-static void convolve(const struct job *job, const float *x, ptrdiff_t x_row, int t, int n_rows,
-                     int first_channel) {
+/* Channel c of output row t. */
+static const float *addend(const float *x, ptrdiff_t row, int t, int c) {
+    return x ? x + t * row + c : NULL;
+}
+
+static void convolve_float(const struct job *job, const struct block *block, int first_channel,
+                           int n_out) {
     const struct ut_time_conv *op = job->op;
     const struct ut_layer *layer = job->layer;
-    const struct ut_kernels *kernels = job->compute->kernels;
     size_t group_weights = (size_t)first_channel * (size_t)layer->n_taps * (size_t)layer->n_in;
+    ptrdiff_t x_row = block->x_row / (ptrdiff_t)sizeof(float);
     struct ut_conv conv = {
-        .x = x,
+        .x = (const float *)block->x,
         .x_row = op->stride * x_row,
         .x_tap = op->dilation * x_row,
         .n_taps = layer->n_taps,
         .n_in = layer->n_in,
         .w = (const char *)layer->panels + group_weights * ut_dtype_size(layer->type),
         .bias = layer->bias + first_channel,
-        .add = op->add ? op->add + t * op->add_row + first_channel : NULL,
+        .add = addend(op->add, op->add_row, block->t, first_channel),
         .add_row = op->add_row,
-        .add2 = op->add2 ? op->add2 + t * op->add2_row + first_channel : NULL,
+        .add2 = addend(op->add2, op->add2_row, block->t, first_channel),
         .add2_row = op->add2_row,
         .scale = op->out_scale,
-        .y = op->y + t * op->y_row + first_channel,
+        .y = op->y + block->t * op->y_row + first_channel,
         .y_row = op->y_row,
-        .n_rows = n_rows,
-        .n_out = UT_MIN(job->group, layer->n_out - first_channel),
+        .n_rows = block->n_rows,
+        .n_out = n_out,
     };
-    ut_conv_kernel(kernels, layer->type)(&conv);
+    ut_conv_kernel(job->compute->kernels, layer->type)(&conv);
+}
+
+static void convolve_narrow(const struct job *job, const struct block *block, int first_channel,
+                            int n_out) {
+    const struct ut_time_conv *op = job->op;
+    const struct ut_narrow_layer *layer = job->layer->narrow;
+    size_t panel_bytes = layer->kind->panel_bytes(layer->n_taps, layer->n_in);
+    struct ut_narrow_conv conv = {
+        .x = block->x,
+        .x_row = op->stride * block->x_row,
+        .x_tap = op->dilation * block->x_row,
+        .x_scale = block->scales,
+        .scale_row = op->stride,
+        .scale_tap = op->dilation,
+        .n_taps = layer->n_taps,
+        .n_in = layer->n_in,
+        .w = (const char *)layer->panels +
+             (size_t)(first_channel / layer->kind->panel) * panel_bytes,
+        .w_scale = layer->scale + first_channel,
+        .bias = layer->bias + first_channel,
+        .add = addend(op->add, op->add_row, block->t, first_channel),
+        .add_row = op->add_row,
+        .add2 = addend(op->add2, op->add2_row, block->t, first_channel),
+        .add2_row = op->add2_row,
+        .scale = op->out_scale,
+        .y = op->y + block->t * op->y_row + first_channel,
+        .y_row = op->y_row,
+        .n_rows = block->n_rows,
+        .n_out = n_out,
+    };
+    layer->kind->conv(&conv);
+}
+
+static void convolve(const struct job *job, const struct block *block, int first_channel) {
+    const struct ut_time_conv *op = job->op;
+    int n_layer = job->layer->n_out, n_out = UT_MIN(job->group, n_layer - first_channel);
+    (job->layer->narrow ? convolve_narrow : convolve_float)(job, block, first_channel, n_out);
     if (op->moments) {
-        size_t at = (size_t)(t / job->block_rows) * (size_t)layer->n_out + (size_t)first_channel;
-        kernels->moments_f32(op->moments->mean + at, op->moments->m2 + at, conv.y, conv.y_row,
-                             n_rows, conv.n_out);
+        size_t at = (size_t)(block->t / job->block_rows) * (size_t)n_layer + (size_t)first_channel;
+        job->compute->kernels->moments_f32(op->moments->mean + at, op->moments->m2 + at,
+                                           op->y + block->t * op->y_row + first_channel, op->y_row,
+                                           block->n_rows, n_out);
     }
 }
 
 static bool reads_in_place(const struct job *job) {
     const struct ut_time_conv *op = job->op;
-    int last = (op->n_rows - 1) * op->stride + (job->layer->n_taps - 1) * op->dilation;
-    return !op->modulation && op->pad == 0 && last < op->n_in_rows;
+    return !op->modulation && !job->layer->narrow && op->pad == 0 &&
+           n_input_rows(job, op->n_rows) <= op->n_in_rows;
 }
 
-static int take_scratch(struct job *job) {
+static int take_copy(struct job *job) {
     for (int i = 0;; i = (i + 1) % job->n_threads) {
         if (!atomic_exchange(&job->taken[i], true)) {
             return i;
@@ -129,18 +227,21 @@ static void run_items(void *user, int begin, int end) {
     struct job *job = user;
     const struct ut_time_conv *op = job->op;
     bool in_place = reads_in_place(job);
-    int slot = in_place ? 0 : take_scratch(job), copied = -1;
-    float *scratch = in_place ? NULL : job->scratch + (size_t)slot * job->scratch_floats;
+    int slot = in_place ? 0 : take_copy(job), copied = -1;
+    struct block block = {.x_row = in_place ? op->x_row * (ptrdiff_t)sizeof(float) : job->pitch};
     for (int item = begin; item < end; item++) {
-        int block = item / job->n_groups, t = block * job->block_rows;
-        int n_rows = UT_MIN(job->block_rows, op->n_rows - t), first = t * op->stride - op->pad;
-        if (!in_place && copied != block) {
-            int n_in = (n_rows - 1) * op->stride + (job->layer->n_taps - 1) * op->dilation + 1;
-            gather(job, scratch, first, n_in);
-            copied = block;
+        int index = item / job->n_groups;
+        block.t = index * job->block_rows;
+        block.n_rows = UT_MIN(job->block_rows, op->n_rows - block.t);
+        if (in_place) {
+            block.x = (char *)(op->x + block.t * op->stride * op->x_row);
+        } else if (copied != index) {
+            block.x = job->copies + (size_t)slot * job->copy_bytes;
+            block.scales = (float *)(block.x + job->copy_rows * job->pitch);
+            gather(job, &block);
+            copied = index;
         }
-        convolve(job, in_place ? op->x + first * op->x_row : scratch,
-                 in_place ? op->x_row : job->pitch, t, n_rows, item % job->n_groups * job->group);
+        convolve(job, &block, item % job->n_groups * job->group);
     }
     if (!in_place) {
         atomic_store(&job->taken[slot], false);
@@ -148,11 +249,25 @@ static void run_items(void *user, int begin, int end) {
 }
 
 static void split(struct job *job) {
-    int n_out = job->layer->n_out, panel = job->compute->kernels->panel;
+    const struct ut_narrow_layer *narrow = job->layer->narrow;
+    int n_out = job->layer->n_out;
+    int panel = narrow ? narrow->kind->panel : job->compute->kernels->panel;
     int wanted = (WANTED_ITEMS + job->n_blocks - 1) / job->n_blocks;
     int group = UT_MAX((n_out + wanted - 1) / wanted, MIN_GROUP);
     job->group = (group + panel - 1) / panel * panel;
     job->n_groups = (n_out + job->group - 1) / job->group;
+}
+
+static void size_copies(struct job *job) {
+    const struct ut_narrow_layer *narrow = job->layer->narrow;
+    size_t row = narrow ? narrow->kind->row_bytes(job->layer->n_in)
+                        : (size_t)job->layer->n_in * sizeof(float);
+    /* Rows of 4 kB, one behind the other, would all fall into one set of the first-level cache. */
+    job->pitch = (ptrdiff_t)((row + 63) / 64 * 64 + 64);
+    job->copy_rows = n_input_rows(job, job->block_rows);
+    job->copy_bytes = (size_t)job->copy_rows * ((size_t)job->pitch + (narrow ? sizeof(float) : 0));
+    job->copy_bytes = (job->copy_bytes + 63) / 64 * 64;
+    job->n_threads = ut_pool_threads(job->compute->pool);
 }
 
 bool ut_time_conv_run(const struct ut_compute *compute, struct ut_arena *arena,
@@ -168,17 +283,11 @@ bool ut_time_conv_run(const struct ut_compute *compute, struct ut_arena *arena,
         return true;
     }
     split(&job);
-    /* Rows of 1024 floats would all fall into one set of the first-level cache. */
-    job.pitch = (layer->n_in + 15) / 16 * 16 + 16;
-    job.n_threads = ut_pool_threads(compute->pool);
+    size_copies(&job);
     struct ut_arena_mark mark = ut_arena_mark(arena);
     if (!reads_in_place(&job)) {
-        size_t rows = (size_t)(job.block_rows - 1) * (size_t)op->stride +
-                      (size_t)(layer->n_taps - 1) * (size_t)op->dilation + 1;
-        job.scratch_floats = rows * (size_t)job.pitch;
-        job.scratch =
-            ut_arena_alloc(arena, (size_t)job.n_threads * job.scratch_floats, sizeof(float));
-        if (!job.scratch) {
+        job.copies = ut_arena_alloc(arena, (size_t)job.n_threads, job.copy_bytes);
+        if (!job.copies) {
             return false;
         }
     }

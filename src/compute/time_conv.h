@@ -39,6 +39,13 @@ struct ut_time_conv {
     struct ut_moments *moments; /* of y; NULL: not wanted. Set up by this call */
 };
 
+/* A layer for ut_time_conv_run in the arithmetic that compute->precision asks for; `zero` is that of narrow
+ * input rows (kernels/narrow.h). Float where there is no such arithmetic, or none for so many channels.
+ * Errors as ut_layer_pack. */
+UTTER_CHECKED utter_status ut_time_conv_pack(const struct ut_compute *compute, struct ut_arena *arena,
+                                             const struct ut_layer_source *source, int zero,
+                                             struct ut_layer *out, utter_error *err);
+
 /* Takes scratch, and the memory of op->moments, from `arena`; false when there is none. */
 bool ut_time_conv_run(const struct ut_compute *compute, struct ut_arena *arena,
                       const struct ut_layer *layer, const struct ut_time_conv *op);

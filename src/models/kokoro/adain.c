@@ -10,7 +10,8 @@
 
 #include "models/kokoro/adain.h"
 
-enum { NAME_SIZE = 128, POOL_TAPS = 3 };
+/* ZERO: of narrow rows behind a leaky ReLU of slope 0.2. */
+enum { NAME_SIZE = 128, POOL_TAPS = 3, ZERO = 43 };
 
 #define ADAIN_EPS 1e-5f
 #define SLOPE 0.2f
@@ -52,33 +53,37 @@ static utter_status load_pool(struct kokoro_loader *loader, const char *name,
 }
 
 utter_status ut_kokoro_load_resblk(struct kokoro_loader *loader, const char *name, int n_in,
-                                   int n_out, struct kokoro_resblk *out, utter_error *err) {
+                                   int n_out, bool may_narrow, struct kokoro_resblk *out,
+                                   utter_error *err) {
     char full[NAME_SIZE];
-    int style_dim = loader->model->info.style_dim;
-    const char *const parts[] = {"norm1.fc", "conv1", "norm2.fc", "conv2"};
-    struct ut_layer *const layers[] = {&out->norm1, &out->conv1, &out->norm2, &out->conv2};
-    utter_status status = UTTER_OK;
-    for (int i = 0; i < 4 && status == UTTER_OK; i++) {
-        bool is_norm = i % 2 == 0;
-        int n_norm = 2 * (i == 0 ? n_in : out->conv1.n_out);
-        snprintf(full, sizeof full, "%s.%s", name, parts[i]);
-        status =
-            is_norm
-                ? ut_kokoro_load_layer(loader, full, n_norm, style_dim, 1, true, layers[i], err)
-                : ut_kokoro_load_layer(loader, full, i == 3 ? out->conv1.n_out : n_out,
-                                       i == 3 ? out->conv1.n_out : n_in, 3, true, layers[i], err);
-    }
-    if (status) {
-        return status;
-    }
-    out->n_in = n_in;
-    out->n_out = out->conv2.n_out;
-    if (out->n_in != out->n_out) {
-        snprintf(full, sizeof full, "%s.conv1x1", name);
-        status = ut_kokoro_load_layer(loader, full, out->n_out, n_in, 1, false, &out->conv1x1, err);
-    }
+    int style_dim = loader->model->info.style_dim, zero = may_narrow ? ZERO : KOKORO_FLOAT;
+    int even = may_narrow ? UT_NARROW_ZERO_EVEN : KOKORO_FLOAT;
     snprintf(full, sizeof full, "%s.pool.weight", name);
     out->upsample = ut_kokoro_tensor_exists(loader->tensors, full);
+    snprintf(full, sizeof full, "%s.norm1.fc", name);
+    utter_status status =
+        ut_kokoro_load_layer(loader, full, 2 * n_in, style_dim, 1, true, &out->norm1, err);
+    /* The pool's weights have both signs: behind it values do, too. */
+    snprintf(full, sizeof full, "%s.conv1", name);
+    status = status ? status
+                    : ut_kokoro_load_conv(loader, full, n_out, n_in, 3, true,
+                                          out->upsample ? even : zero, &out->conv1, err);
+    int n_mid = out->conv1.n_out;
+    snprintf(full, sizeof full, "%s.norm2.fc", name);
+    status = status ? status
+                    : ut_kokoro_load_layer(loader, full, 2 * n_mid, style_dim, 1, true, &out->norm2,
+                                           err);
+    snprintf(full, sizeof full, "%s.conv2", name);
+    status = status
+                 ? status
+                 : ut_kokoro_load_conv(loader, full, n_mid, n_mid, 3, true, zero, &out->conv2, err);
+    out->n_in = n_in;
+    out->n_out = out->conv2.n_out;
+    if (status == UTTER_OK && out->n_in != out->n_out) {
+        snprintf(full, sizeof full, "%s.conv1x1", name);
+        status =
+            ut_kokoro_load_conv(loader, full, out->n_out, n_in, 1, false, even, &out->conv1x1, err);
+    }
     return status == UTTER_OK && out->upsample ? load_pool(loader, name, out, err) : status;
 }
 

@@ -19,7 +19,7 @@ utter_status ut_kokoro_load_decoder(struct kokoro_loader *loader, utter_error *e
                     : ut_kokoro_load_layer(loader, "decoder.asr_res.0", KOKORO_ANY, hidden, 1, true,
                                            &d->asr_res, err);
     status = status ? status
-                    : ut_kokoro_load_resblk(loader, "decoder.encode", hidden + 2, KOKORO_ANY,
+                    : ut_kokoro_load_resblk(loader, "decoder.encode", hidden + 2, KOKORO_ANY, true,
                                             &d->encode, err);
     if (status == UTTER_OK && d->encode.upsample) {
         status = ut_fail(err, UTTER_ERROR_FORMAT,
@@ -32,7 +32,7 @@ utter_status ut_kokoro_load_decoder(struct kokoro_loader *loader, utter_error *e
         bool last = i == KOKORO_DECODE_BLOCKS - 1;
         snprintf(name, sizeof name, "decoder.decode.%d", i);
         status = ut_kokoro_load_resblk(loader, name, n_ch + n_conditions, last ? KOKORO_ANY : n_ch,
-                                       &d->decode[i], err);
+                                       true, &d->decode[i], err);
         if (status == UTTER_OK && d->decode[i].upsample != last) {
             status =
                 ut_fail(err, UTTER_ERROR_FORMAT,

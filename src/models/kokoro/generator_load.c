@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "compute/time_conv.h"
 #include "models/kokoro/kokoro_model.h"
 
 enum { NAME_SIZE = 96, MAX_RATE = 64, MAX_UPSAMPLE_TAPS = 1024, MAX_HARMONICS = 16, MAX_FFT = 256 };
@@ -30,8 +31,8 @@ static utter_status pack_phase(struct kokoro_loader *loader, const struct ut_ten
                                      .n_taps = n_phase_taps,
                                      .n_in = (int)weight->dims[0]};
     up->shift[r] = (r + pad - first) / rate - (n_phase_taps - 1);
-    return ut_layer_pack(&loader->model->compute, &loader->model->weights, &source, &up->phases[r],
-                         err);
+    return ut_time_conv_pack(&loader->model->compute, &loader->model->weights, &source,
+                             UT_NARROW_ZERO_LEAKY, &up->phases[r], err);
 }
 
 static utter_status load_upsample(struct kokoro_loader *loader, int stage, int n_in,
@@ -106,8 +107,8 @@ static utter_status load_step(struct kokoro_loader *loader, const char *name, in
                              &out->steps[step].adain, err);
     snprintf(full, sizeof full, "%s.convs%d.%d", name, half, pair);
     status = status ? status
-                    : ut_kokoro_load_layer(loader, full, n_ch, n_ch, n_taps, true,
-                                           &out->steps[step].conv, err);
+                    : ut_kokoro_load_conv(loader, full, n_ch, n_ch, n_taps, true,
+                                          UT_NARROW_ZERO_EVEN, &out->steps[step].conv, err);
     if (status == UTTER_OK && out->steps[step].conv.n_taps % 2 == 0) {
         return ut_fail(err, UTTER_ERROR_FORMAT, "tensor %s.weight has an even kernel of %d", full,
                        out->steps[step].conv.n_taps);

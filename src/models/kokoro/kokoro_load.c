@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "compute/time_conv.h"
 #include "models/kokoro/kokoro_model.h"
 
 /* No dimension of a Kokoro layer comes near these; more would only serve to exhaust memory and
@@ -92,9 +93,11 @@ static utter_status get_vector(struct kokoro_loader *loader, const char *name, s
     return status;
 }
 
-utter_status ut_kokoro_load_layer(struct kokoro_loader *loader, const char *name, int n_out,
-                                  int n_in, int n_taps, bool bias, struct ut_layer *out,
-                                  utter_error *err) {
+utter_status ut_kokoro_load_conv(struct kokoro_loader *loader, const char *name, int n_out,
+                                 int n_in, int n_taps, bool bias, int zero, struct ut_layer *out,
+                                 utter_error *err) {
+    const struct ut_compute *compute = &loader->model->compute;
+    struct ut_arena *arena = &loader->model->weights;
     char full[NAME_SIZE];
     const struct ut_tensor *weight, *biases = NULL;
     snprintf(full, sizeof full, "%s.weight", name);
@@ -108,13 +111,20 @@ utter_status ut_kokoro_load_layer(struct kokoro_loader *loader, const char *name
     }
     if (status == UTTER_OK) {
         struct ut_layer_source source = ut_layer_source_conv(weight, biases);
-        status = ut_layer_pack(&loader->model->compute, &loader->model->weights, &source, out, err);
+        status = zero != KOKORO_FLOAT ? ut_time_conv_pack(compute, arena, &source, zero, out, err)
+                                      : ut_layer_pack(compute, arena, &source, out, err);
         if (biases) {
             ut_kokoro_tensor_drop(loader->tensors, biases);
         }
     }
     ut_kokoro_tensor_drop(loader->tensors, weight);
     return status;
+}
+
+utter_status ut_kokoro_load_layer(struct kokoro_loader *loader, const char *name, int n_out,
+                                  int n_in, int n_taps, bool bias, struct ut_layer *out,
+                                  utter_error *err) {
+    return ut_kokoro_load_conv(loader, name, n_out, n_in, n_taps, bias, KOKORO_FLOAT, out, err);
 }
 
 utter_status ut_kokoro_load_values(struct kokoro_loader *loader, const char *name, size_t n,

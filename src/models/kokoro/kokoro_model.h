@@ -125,6 +125,12 @@ enum { KOKORO_ANY = -1 };
 UTTER_CHECKED utter_status ut_kokoro_load_layer(struct kokoro_loader *loader, const char *name, int n_out,
                                                 int n_in, int n_taps, bool bias,
                                                 struct ut_layer *out, utter_error *err);
+/* The same for ut_time_conv_run: in narrow arithmetic where the model computes in that, for input rows with
+ * `zero` (kernels/narrow.h); KOKORO_FLOAT: never. */
+enum { KOKORO_FLOAT = 0 };
+UTTER_CHECKED utter_status ut_kokoro_load_conv(struct kokoro_loader *loader, const char *name, int n_out,
+                                               int n_in, int n_taps, bool bias, int zero,
+                                               struct ut_layer *out, utter_error *err);
 /* A tensor of n values of any shape as f32. */
 UTTER_CHECKED utter_status ut_kokoro_load_values(struct kokoro_loader *loader, const char *name, size_t n,
                                                  float **out, utter_error *err);
@@ -201,7 +207,9 @@ UTTER_CHECKED utter_status ut_kokoro_generate(struct ut_kokoro_session *s, const
 UTTER_CHECKED utter_status ut_kokoro_resblk(struct ut_kokoro_session *s, const struct kokoro_resblk *block,
                                             const float *style, const float *x, ptrdiff_t x_row, int n_rows,
                                             float *y, ptrdiff_t y_row, utter_error *err);
+/* may_narrow: the convolutions in narrow arithmetic where the model computes in that. */
 UTTER_CHECKED utter_status ut_kokoro_load_resblk(struct kokoro_loader *loader, const char *name, int n_in,
-                                                 int n_out, struct kokoro_resblk *out, utter_error *err);
+                                                 int n_out, bool may_narrow, struct kokoro_resblk *out,
+                                                 utter_error *err);
 
 #endif

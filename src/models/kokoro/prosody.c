@@ -18,7 +18,8 @@ utter_status ut_kokoro_load_prosody(struct kokoro_loader *loader, utter_error *e
         int n_ch = hidden;
         for (int i = 0; i < KOKORO_PROSODY_BLOCKS && status == UTTER_OK; i++) {
             snprintf(name, sizeof name, "predictor.%s.%d", curves[c], i);
-            status = ut_kokoro_load_resblk(loader, name, n_ch, KOKORO_ANY, &p->blocks[c][i], err);
+            status =
+                ut_kokoro_load_resblk(loader, name, n_ch, KOKORO_ANY, false, &p->blocks[c][i], err);
             n_ch = p->blocks[c][i].n_out;
             if (status == UTTER_OK && p->blocks[c][i].upsample != (i == 1)) {
                 status =

@@ -1,6 +1,7 @@
-/* Convolutions with modulated input and statistics of the output against their formulas in double:
- * strides, dilations, padding on either side, pitches, residuals, every level, 1 and 3 threads with
- * the same bits. */
+/* Convolutions with modulated input and statistics of the output against their formulas in double,
+ * in narrow arithmetic against one convolution of all rows (tests/compute/narrow.c has the
+ * definition): strides, dilations, padding on either side, pitches, residuals, every level, 1 and 3
+ * threads with the same bits. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,12 +12,13 @@
 
 #include <cmocka.h>
 
+#include "compute/narrow.h"
 #include "compute/rng.h"
 #include "compute/time_conv.h"
 #include "support/failing_allocator.h"
 #include "support/voice_builder.h"
 
-enum { MARGIN = 3, GUARD = 123456 };
+enum { MARGIN = 3, GUARD = 123456, ZERO = 43 };
 
 struct shape {
     int n_in, n_out, n_taps, stride, dilation, pad, n_in_rows, n_rows;
@@ -81,7 +83,7 @@ static void make_data(const struct ut_compute *compute, struct ut_arena *arena,
                              .data = d->bias,
                              .n_bytes = n_out * sizeof(float)};
     struct ut_layer_source source = ut_layer_source_conv(&weight, &bias);
-    assert_int_equal(ut_layer_pack(compute, arena, &source, &d->layer, NULL), UTTER_OK);
+    assert_int_equal(ut_time_conv_pack(compute, arena, &source, ZERO, &d->layer, NULL), UTTER_OK);
 }
 
 static void free_data(struct data *d) {
@@ -159,6 +161,66 @@ static void check_values(const struct shape *s, const struct data *d) {
     }
 }
 
+/* The input of a shape as narrow rows, with the rows of the padding. */
+static struct ut_narrow_rows narrow_input(const struct ut_compute *compute, struct ut_arena *arena,
+                                          const struct shape *s, const struct ut_time_conv *op) {
+    const struct ut_narrow *kind = ut_narrow_kind(compute);
+    int n = (s->n_rows - 1) * s->stride + (s->n_taps - 1) * s->dilation + 1;
+    int first = s->pad < 0 ? -s->pad : 0, before = s->pad > 0 ? s->pad : 0;
+    struct ut_narrow_rows rows = {
+        .row = (ptrdiff_t)kind->row_bytes(s->n_in), .scale_row = 1, .zero = ZERO};
+    rows.data = ut_arena_alloc(arena, (size_t)n, (size_t)rows.row);
+    rows.scale = ut_arena_alloc(arena, (size_t)n, sizeof *rows.scale);
+    memset(rows.data, 0, (size_t)n * (size_t)rows.row);
+    memset(rows.scale, 0, (size_t)n * sizeof *rows.scale);
+    const struct ut_modulation *m = op->modulation;
+    struct ut_modulate from = {.x = op->x + first * op->x_row,
+                               .x_row = op->x_row,
+                               .scale = m ? m->scale : NULL,
+                               .shift = m ? m->shift : NULL,
+                               .alpha = m ? m->alpha : NULL,
+                               .inv_alpha = m ? m->inv_alpha : NULL,
+                               .slope = m ? m->slope : 1,
+                               .n_ch = s->n_in};
+    int n_read = s->n_in_rows - first;
+    from.n_rows = n_read < n - before ? n_read : n - before;
+    struct ut_narrow_rows inner = rows;
+    inner.data = (char *)rows.data + before * rows.row;
+    inner.scale += before;
+    kind->quantize(&from, &inner);
+    return rows;
+}
+
+static void check_narrow(const struct ut_compute *compute, struct ut_arena *arena,
+                         const struct shape *s, const struct data *d,
+                         const struct ut_time_conv *op) {
+    struct ut_narrow_rows rows = narrow_input(compute, arena, s, op);
+    float *y = random_values(9, (size_t)s->n_rows * (size_t)(s->n_out + MARGIN));
+    struct ut_narrow_conv whole = {.x = rows.data,
+                                   .x_row = s->stride * rows.row,
+                                   .x_tap = s->dilation * rows.row,
+                                   .x_scale = rows.scale,
+                                   .scale_row = s->stride,
+                                   .scale_tap = s->dilation,
+                                   .add = op->add,
+                                   .add_row = op->add_row,
+                                   .add2 = op->add2,
+                                   .add2_row = op->add2_row,
+                                   .scale = op->out_scale,
+                                   .y = y,
+                                   .y_row = op->y_row,
+                                   .n_rows = s->n_rows};
+    ut_narrow_conv(compute, d->layer.narrow, &whole);
+    for (int t = 0; t < s->n_rows; t++) {
+        ptrdiff_t at = (ptrdiff_t)t * (s->n_out + MARGIN);
+        assert_memory_equal(y + at, d->y + at, (size_t)s->n_out * sizeof *y);
+        for (int m = 0; m < MARGIN; m++) {
+            assert_true(d->y[at + s->n_out + m] == GUARD);
+        }
+    }
+    free(y);
+}
+
 /* Scale and shift that the statistics lead to, against two plain passes over y. */
 static void check_moments(const struct shape *s, const struct data *d, const struct ut_moments *m) {
     size_t n = (size_t)s->n_out;
@@ -185,7 +247,8 @@ static void check_moments(const struct shape *s, const struct data *d, const str
     free(shift);
 }
 
-static float *run_shape(enum ut_cpu_level level, int n_threads, const struct shape *s) {
+static float *run_shape(enum ut_cpu_level level, enum ut_precision precision, int n_threads,
+                        const struct shape *s) {
     struct ut_mem mem;
     struct ut_arena arena;
     struct data d;
@@ -193,7 +256,7 @@ static float *run_shape(enum ut_cpu_level level, int n_threads, const struct sha
     utter_error err;
     ut_mem_init(&mem, NULL);
     ut_arena_init(&arena, &mem, UT_MEM_SESSION);
-    struct ut_compute compute = {.kernels = ut_kernels_get(level)};
+    struct ut_compute compute = {.kernels = ut_kernels_get(level), .precision = precision};
     assert_int_equal(ut_pool_create(&mem, n_threads, &compute.pool, &err), UTTER_OK);
     make_data(&compute, &arena, s, &d);
     struct ut_modulation modulation = {.scale = d.scale,
@@ -203,7 +266,12 @@ static float *run_shape(enum ut_cpu_level level, int n_threads, const struct sha
                                        .slope = 0.2f};
     struct ut_time_conv op = op_of(s, &d, &modulation, &moments);
     assert_true(ut_time_conv_run(&compute, &arena, &d.layer, &op));
-    check_values(s, &d);
+    assert_true((d.layer.narrow != NULL) == (ut_narrow_kind(&compute) != NULL));
+    if (d.layer.narrow) {
+        check_narrow(&compute, &arena, s, &d, &op);
+    } else {
+        check_values(s, &d);
+    }
     check_moments(s, &d, &moments);
     assert_true(
         ut_moments_take(&compute, &arena, d.y, s->n_out + MARGIN, s->n_rows, s->n_out, &again));
@@ -216,18 +284,45 @@ static float *run_shape(enum ut_cpu_level level, int n_threads, const struct sha
     return y;
 }
 
+static void every_shape(enum ut_cpu_level level, enum ut_precision precision) {
+    for (size_t i = 0; ut_kernels_get(level) && i < sizeof shapes / sizeof *shapes; i++) {
+        float *one = run_shape(level, precision, 1, &shapes[i]);
+        float *three = run_shape(level, precision, 3, &shapes[i]);
+        size_t n = (size_t)shapes[i].n_rows * (size_t)(shapes[i].n_out + MARGIN);
+        assert_memory_equal(one, three, n * sizeof *one);
+        free(one);
+        free(three);
+    }
+}
+
 static void every_shape_at_every_level(void **state) {
     for (int level = 0; level < UT_CPU_N_LEVELS; level++) {
-        for (size_t i = 0;
-             ut_kernels_get((enum ut_cpu_level)level) && i < sizeof shapes / sizeof *shapes; i++) {
-            float *one = run_shape((enum ut_cpu_level)level, 1, &shapes[i]);
-            float *three = run_shape((enum ut_cpu_level)level, 3, &shapes[i]);
-            size_t n = (size_t)shapes[i].n_rows * (size_t)(shapes[i].n_out + MARGIN);
-            assert_memory_equal(one, three, n * sizeof *one);
-            free(one);
-            free(three);
+        for (int precision = UT_PRECISION_F32; precision <= UT_PRECISION_INT8; precision++) {
+            every_shape((enum ut_cpu_level)level, (enum ut_precision)precision);
         }
     }
+}
+
+/* There is no narrow arithmetic for a row of so many channels: such a layer stays float. */
+static void too_many_channels_stay_float(void **state) {
+    static const struct shape wide = {
+        UT_NARROW_MAX_CH + 1, 2, 1, 1, 1, 0, 2, 2, false, false, false};
+    struct ut_mem mem;
+    struct ut_arena arena;
+    struct data d;
+    ut_mem_init(&mem, NULL);
+    ut_arena_init(&arena, &mem, UT_MEM_SESSION);
+    struct ut_compute compute = {.kernels = ut_kernels_get(UT_CPU_SCALAR),
+                                 .precision = UT_PRECISION_INT8};
+    assert_int_equal(ut_pool_create(&mem, 1, &compute.pool, NULL), UTTER_OK);
+    make_data(&compute, &arena, &wide, &d);
+    assert_null(d.layer.narrow);
+    struct ut_time_conv op = op_of(&wide, &d, NULL, NULL);
+    assert_true(ut_time_conv_run(&compute, &arena, &d.layer, &op));
+    check_values(&wide, &d);
+    free_data(&d);
+    ut_pool_destroy(compute.pool);
+    ut_arena_free(&arena);
 }
 
 static void a_residual_is_updated_in_place(void **state) {
@@ -287,6 +382,7 @@ static void no_rows_and_no_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_shape_at_every_level),
+        cmocka_unit_test(too_many_channels_stay_float),
         cmocka_unit_test(a_residual_is_updated_in_place),
         cmocka_unit_test(no_rows_and_no_memory),
     };

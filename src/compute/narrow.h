@@ -15,7 +15,8 @@ struct ut_narrow_layer {
 /* What `compute->precision` asks for at this level: NULL for float. */
 const struct ut_narrow *ut_narrow_kind(const struct ut_compute *compute);
 
-/* Rounds a layer for input rows with `zero`. Errors as ut_layer_pack; ERROR_UNSUPPORTED too for more than UT_NARROW_MAX_CH input channels. */
+/* Rounds a layer for input rows with `zero`. Errors as ut_layer_pack; ERROR_UNSUPPORTED too for more than
+ * UT_NARROW_MAX_CH input channels. */
 UTTER_CHECKED utter_status ut_narrow_pack(const struct ut_compute *compute,
                                           const struct ut_narrow *kind, struct ut_arena *arena,
                                           const struct ut_layer_source *source, int zero,

@@ -30,6 +30,7 @@ TESTED_BY = {
     "compute/attention.c": "tests/compute/ops.c",
     "kernels/kernels.c": "tests/kernels/checkkernels.c",
     "kernels/scalar.c": "tests/kernels/checkkernels.c",
+    "kernels/scalar_filter.c": "tests/kernels/checkkernels.c",
     "kernels/scalar_narrow.c": "tests/compute/narrow.c",
     "kernels/spline.c": "tests/kernels/checkkernels.c",
     "kernels/neon/conv_neon.c": "tests/kernels/checkkernels.c",

@@ -25,6 +25,7 @@ struct ut_compute {
     struct ut_pool *pool;
     enum ut_precision precision;
     bool exact; /* no layer by minimal filtering */
+    const struct ut_minimal_table *minimal; /* which layers are; NULL: built in (minimal.h) */
 };
 
 struct ut_narrow_layer;
@@ -37,6 +38,7 @@ struct ut_layer {
     int n_out, n_in, n_taps;
     /* Not NULL: a layer in narrow arithmetic, which has no panels. Only ut_time_conv_run takes it. */
     const struct ut_narrow_layer *narrow;
+    const struct ut_minimal *minimal; /* the panels are those of minimal.h; NULL: plain ones */
 };
 
 /* The convolution for weights stored as `type`: f16, bf16, else f32. */
@@ -56,6 +58,7 @@ struct ut_layer_source {
     const struct ut_tensor *bias; /* NULL: zeros */
     size_t bias_offset;
     bool negate; /* weights and bias: folds a subtraction into the layer */
+    bool minimal; /* may be packed for minimal filtering: stride 1, run by those who know of it */
     int n_out, n_taps, n_in;
 };
 

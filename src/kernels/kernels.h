@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "kernels/cpu.h"
+#include "kernels/filter_tiles.h"
 #include "kernels/narrow.h"
 
 enum { UT_MAX_PANEL = 64 }; /* largest ut_kernels.panel of any level */
@@ -102,6 +103,10 @@ struct ut_kernels {
     void (*conv_f16)(const struct ut_conv *op);  /* weights IEEE half, arithmetic f32 */
     void (*conv_bf16)(const struct ut_conv *op); /* weights bfloat16, arithmetic f32 */
     void (*depthwise_f32)(const struct ut_depthwise *op);
+
+    /* Around the products of minimal filtering. */
+    void (*filter_in_f32)(const struct ut_filter_in *op);
+    void (*filter_out_f32)(const struct ut_filter_out *op);
 
     /* y[t] = bias + sum_i x[t * x_row + i] * w[i]: a convolution to one channel whose taps lie next
      * to each other in memory. Interleaved partial sums are allowed; per row the order is fixed. */

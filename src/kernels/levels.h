@@ -27,7 +27,11 @@ extern const struct ut_narrow ut_kernels_i8_avx512, ut_kernels_i8_avx512_vnni;
 enum { UT_KERNELS_MAX_NARROW = 4 };
 int ut_kernels_narrow_kinds(enum ut_cpu_level level, bool is_float, const struct ut_narrow **kinds);
 
+void ut_kernels_fill_filter_scalar(struct ut_kernels *table);
+
 /* What levels share with the scalar one. */
+/* The end of a convolution: addends, scale and stores of element (t, o) whose sum is `acc`. */
+void ut_kernels_store_scalar(const struct ut_conv *op, float acc, int t, int o);
 void ut_kernels_modulate_scalar(const struct ut_modulate *op);
 /* The scale of n weights of one output channel, and a weight rounded: narrow.h. */
 float ut_narrow_weight_scale(const float *w, size_t n);

@@ -37,22 +37,26 @@ static inline void conv_sum(float *acc, const struct ut_conv *op, int t, int o,
     }
 }
 
+void ut_kernels_store_scalar(const struct ut_conv *op, float acc, int t, int o) {
+    float v = acc;
+    if (op->add) {
+        v += op->add[t * op->add_row + o];
+    }
+    if (op->add2) {
+        v += op->add2[t * op->add2_row + o];
+    }
+    v *= op->scale;
+    if (op->y) {
+        op->y[t * op->y_row + o] = v;
+    }
+    if (op->y_act) {
+        op->y_act[t * op->y_act_row + o] = v > 0 ? v : v * op->slope;
+    }
+}
+
 static void conv_store(const struct ut_conv *op, const float *acc, int t, int o) {
     for (int j = 0; j < PANEL && o + j < op->n_out; j++) {
-        float v = acc[j];
-        if (op->add) {
-            v += op->add[t * op->add_row + o + j];
-        }
-        if (op->add2) {
-            v += op->add2[t * op->add2_row + o + j];
-        }
-        v *= op->scale;
-        if (op->y) {
-            op->y[t * op->y_row + o + j] = v;
-        }
-        if (op->y_act) {
-            op->y_act[t * op->y_act_row + o + j] = v > 0 ? v : v * op->slope;
-        }
+        ut_kernels_store_scalar(op, acc[j], t, o + j);
     }
 }
 
@@ -284,6 +288,7 @@ void ut_kernels_fill_scalar(struct ut_kernels *table) {
     table->conv_f32 = conv_f32;
     table->conv_f16 = conv_f16;
     table->conv_bf16 = conv_bf16;
+    ut_kernels_fill_filter_scalar(table);
     table->depthwise_f32 = depthwise_f32;
     table->dot_rows_f32 = dot_rows_f32;
     table->layernorm_f32 = layernorm_f32;

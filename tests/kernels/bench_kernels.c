@@ -234,6 +234,37 @@ static void run_depthwise(const struct simple_call *s) {
     s->k->depthwise_f32(&op);
 }
 
+/* Tiles of 4 outputs and 7 taps: ten points of 64 channels each. */
+static const struct ut_filter_points ten_points = {.n_pairs = 4};
+enum { FILTER_TILES = 6 };
+
+static void run_filter_in(const struct simple_call *s) {
+    struct ut_filter_in op = {.tiles = {&ten_points, 4, 1, FILTER_TILES},
+                              .x = s->a,
+                              .x_row = ROW,
+                              .v = s->y,
+                              .v_point = FILTER_TILES * ROW,
+                              .v_row = ROW,
+                              .n_ch = ROW};
+    s->k->filter_in_f32(&op);
+}
+
+static void run_filter_out(const struct simple_call *s) {
+    struct ut_conv store = {.scale = 1,
+                            .add = s->b,
+                            .add_row = ROW,
+                            .y = s->y,
+                            .y_row = ROW,
+                            .n_rows = 4 * FILTER_TILES,
+                            .n_out = ROW};
+    struct ut_filter_out op = {.tiles = {&ten_points, 4, 1, FILTER_TILES},
+                               .m = s->a,
+                               .m_point = FILTER_TILES * ROW,
+                               .m_row = ROW,
+                               .store = &store};
+    s->k->filter_out_f32(&op);
+}
+
 static void run_dot_rows(const struct simple_call *s) {
     s->k->dot_rows_f32(s->y, s->a, 32, s->b, 0.5f, 7 * 32, N_VALUES / 32 - 6);
 }
@@ -258,6 +289,8 @@ static const struct {
     int n_values; /* outputs of one call */
 } simple[] = {
     {"depthwise_f32", run_depthwise, N_VALUES - 2 * ROW},
+    {"filter_in_f32", run_filter_in, 10 * FILTER_TILES * ROW},
+    {"filter_out_f32", run_filter_out, 4 * FILTER_TILES * ROW},
     {"dot_rows_f32", run_dot_rows, N_VALUES / 32 - 6},
     {"layernorm_f32", run_layernorm, N_VALUES},
     {"softmax_f32", run_softmax, N_VALUES},

@@ -24,6 +24,8 @@ static const struct entry {
     ENTRY(conv_f16, check_conv_f16),
     ENTRY(conv_bf16, check_conv_bf16),
     ENTRY(depthwise_f32, check_depthwise),
+    ENTRY(filter_in_f32, check_filter_in),
+    ENTRY(filter_out_f32, check_filter_out),
     ENTRY(dot_rows_f32, check_dot_rows),
     ENTRY(layernorm_f32, check_layernorm),
     ENTRY(softmax_f32, check_softmax),

@@ -6,7 +6,9 @@
 #define CONV_ROWS 5
 #define PANEL_VECTORS 4
 #include "kernels/conv_template.h"
+#include "kernels/filter_template.h"
 
 void ut_kernels_fill_conv_neon(struct ut_kernels *table) {
     fill_conv(table);
+    fill_filter(table);
 }

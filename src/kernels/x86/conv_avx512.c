@@ -4,7 +4,9 @@
 #define CONV_ROWS 12
 #define PANEL_VECTORS 2
 #include "kernels/conv_template.h"
+#include "kernels/filter_template.h"
 
 void ut_kernels_fill_conv_avx512(struct ut_kernels *table) {
     fill_conv(table);
+    fill_filter(table);
 }

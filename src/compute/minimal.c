@@ -1,0 +1,406 @@
+/* See minimal.h. The schemes were chosen among all of up to ten points by their error: with two to
+ * four taps in a piece more points are needed for the same saving, and with twelve points the error
+ * passes -105 dB. Pieces of 6 or 7 taps also let the weights grow least. Figures:
+ * docs/performance.md.
+ *
+ * The transposed Toom-Cook construction, for the points a_i and infinity: with M = prod (x - a_i)
+ * and M_i = M / (x - a_i), row i of the input's matrix holds the coefficients of M_i, the last row
+ * those of M; the weights' row i is the powers of a_i over M_i(a_i), the last one picks the last
+ * tap; outputs are the powers of a_i again. Row i of the inputs is scaled by a power of two to a
+ * length near 1, the weights' row by its inverse. */
+#include "compute/minimal.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+const struct ut_minimal_scheme ut_minimal_schemes[] = {
+    {"F(4,3)", 3, 2, 4, 3, 1},    {"F(6,3)", 3, 3, 6, 3, 1},    {"F(8,3)", 3, 4, 8, 3, 1},
+    {"F(4,5)", 5, 3, 4, 5, 1},    {"F(6,5)", 5, 4, 6, 5, 1},    {"F(2,7)", 7, 3, 2, 7, 1},
+    {"F(5,4)x2", 7, 3, 5, 4, 2},  {"F(4,7)", 7, 4, 4, 7, 1},    {"F(3,6)x2", 11, 3, 3, 6, 2},
+    {"F(5,4)x3", 11, 3, 5, 4, 3}, {"F(5,6)x2", 11, 4, 5, 6, 2},
+};
+const int ut_minimal_n_schemes = sizeof ut_minimal_schemes / sizeof *ut_minimal_schemes;
+
+/* Found by a search over fractions for the smallest error of the schemes above. */
+static const double point_sets[UT_FILTER_MAX_PAIRS - 1][UT_FILTER_MAX_PAIRS] = {
+    {5.0 / 8, 8.0 / 5},
+    {1, 1.0 / 2, 2},
+    {3.0 / 4, 4.0 / 3, 3.0 / 8, 8.0 / 3},
+};
+
+/* ---- Choice -------------------------------------------------------------------------------------
+ */
+
+const struct ut_minimal_scheme *ut_minimal_find(int n_taps, const char *name) {
+    for (int i = 0; i < ut_minimal_n_schemes; i++) {
+        if (ut_minimal_schemes[i].n_taps == n_taps &&
+            strcmp(ut_minimal_schemes[i].name, name) == 0) {
+            return &ut_minimal_schemes[i];
+        }
+    }
+    return NULL;
+}
+
+/* Below MIN_CHANNELS the transforms cost what the products save. Beyond MAX_WEIGHTS, the 1024
+ * channels of Kokoro's decoder, the larger weights would cost 90 MB for 2 % of the time. */
+enum { MIN_CHANNELS = 48, MAX_WEIGHTS = 512 * 1024 };
+
+static const struct ut_minimal_scheme *built_in(int n_in, int n_out, int n_taps) {
+    if (UT_MIN(n_in, n_out) < MIN_CHANNELS || n_in > MAX_WEIGHTS / n_out) {
+        return NULL;
+    }
+    switch (n_taps) {
+    case 3:
+        return ut_minimal_find(n_taps, "F(6,3)");
+    case 5:
+        return ut_minimal_find(n_taps, "F(6,5)");
+    case 7:
+        return ut_minimal_find(n_taps, "F(4,7)");
+    case 11:
+        return ut_minimal_find(n_taps, "F(5,6)x2");
+    default:
+        return NULL;
+    }
+}
+
+const struct ut_minimal_scheme *ut_minimal_choose(const struct ut_compute *compute, int n_in,
+                                                  int n_out, int n_taps) {
+    if (compute->exact) {
+        return NULL;
+    }
+    for (int i = 0; compute->minimal && i < compute->minimal->n_rules; i++) {
+        const struct ut_minimal_rule *rule = &compute->minimal->rules[i];
+        if ((rule->n_in == 0 || rule->n_in == n_in) && (rule->n_out == 0 || rule->n_out == n_out) &&
+            rule->n_taps == n_taps) {
+            return rule->scheme;
+        }
+    }
+    return built_in(n_in, n_out, n_taps);
+}
+
+/* ---- Matrices -----------------------------------------------------------------------------------
+ */
+
+/* Coefficients c[0 .. n] of the product of (x - p^2), n pairs without number `skip`. */
+static void square_product(const double *p, int n_pairs, int skip, double *c) {
+    int degree = 0;
+    c[0] = 1;
+    for (int i = 0; i < n_pairs; i++) {
+        if (i != skip) {
+            c[++degree] = 0;
+            for (int e = degree; e >= 0; e--) {
+                c[e] = (e > 0 ? c[e - 1] : 0) - p[i] * p[i] * c[e];
+            }
+        }
+    }
+}
+
+/* The power of two that brings a row of the input's matrix, c[0 .. n - 1] once with each of two
+ * factors, to a length near 1. */
+static double row_scale(const double *c, int n, double factor) {
+    double sum = 0;
+    for (int e = 0; e < n; e++) {
+        sum += c[e] * c[e];
+    }
+    return exp2(round(-0.5 * log2(sum * (1 + factor * factor))));
+}
+
+void ut_minimal_matrices(const struct ut_minimal_scheme *scheme, struct ut_filter_points *points,
+                         double kernel[UT_FILTER_MAX_POINTS][UT_FILTER_MAX_POINTS]) {
+    int n = scheme->n_pairs, n_taps = scheme->n_piece_taps;
+    const double *p = point_sets[n - UT_FILTER_MIN_PAIRS];
+    double c[UT_FILTER_MAX_PAIRS + 1];
+    *points = (struct ut_filter_points){.n_pairs = n};
+    memset(kernel, 0, UT_FILTER_MAX_POINTS * sizeof *kernel);
+
+    /* M is x times the product over all pairs: the rows of 0 and infinity have its coefficients. */
+    square_product(p, n, -1, c);
+    double scale = row_scale(c, n + 1, 0);
+    for (int e = 0; e <= n; e++) {
+        points->zero[e] = points->infinity[e] = (float)(c[e] * scale);
+    }
+    kernel[0][0] = 1 / (c[0] * scale);
+    kernel[2 * n + 1][n_taps - 1] = 1 / scale;
+
+    for (int i = 0; i < n; i++) {
+        /* M_i of +-p is (x^2 +- p x) times the product over the other pairs, q. */
+        square_product(p, n, i, c);
+        scale = row_scale(c, n, p[i]);
+        double at_point = 0; /* q(p^2) */
+        for (int e = n - 1; e >= 0; e--) {
+            points->even[i][e] = (float)(c[e] * scale);
+            points->odd[i][e] = (float)(c[e] * scale * p[i]);
+            at_point = at_point * p[i] * p[i] + c[e];
+        }
+        for (int k = 0; k < n_taps; k++) {
+            double weight = pow(p[i], k) / (2 * p[i] * p[i] * at_point * scale);
+            kernel[1 + 2 * i][k] = weight;
+            kernel[2 + 2 * i][k] = k % 2 ? -weight : weight;
+        }
+        for (int j = 0; j < scheme->n_outputs; j++) {
+            points->power[j][i] = (float)pow(p[i], j);
+        }
+    }
+}
+
+/* ---- Packing ------------------------------------------------------------------------------------
+ */
+
+struct pack_job {
+    const struct ut_minimal_scheme *scheme;
+    double kernel[UT_FILTER_MAX_POINTS][UT_FILTER_MAX_POINTS];
+    const float *from;
+    float *to;
+    size_t tap;          /* floats of one tap of a panel */
+    size_t point_floats; /* of all panels of one point */
+};
+
+/* to[i] = sum over the piece's taps of kernel[k] * from[k * tap + i]. */
+static void pack_piece(const double *kernel, int n_taps, const float *from, size_t tap, float *to) {
+    for (size_t i = 0; i < tap; i++) {
+        double sum = 0;
+        for (int k = 0; k < n_taps; k++) {
+            sum += kernel[k] * (double)from[(size_t)k * tap + i];
+        }
+        to[i] = (float)sum;
+    }
+}
+
+static void pack_panels(void *user, int begin, int end) {
+    const struct pack_job *job = user;
+    const struct ut_minimal_scheme *s = job->scheme;
+    for (int p = begin; p < end; p++) {
+        for (int piece = 0; piece < s->n_pieces; piece++) {
+            int first = piece * s->n_piece_taps;
+            const float *from =
+                job->from + ((size_t)p * (size_t)s->n_taps + (size_t)first) * job->tap;
+            size_t at = ((size_t)p * (size_t)s->n_pieces + (size_t)piece) * job->tap;
+            for (int point = 0; point < 2 * s->n_pairs + 2; point++) {
+                pack_piece(job->kernel[point], UT_MIN(s->n_piece_taps, s->n_taps - first), from,
+                           job->tap, job->to + (size_t)point * job->point_floats + at);
+            }
+        }
+    }
+}
+
+static size_t point_floats(const struct ut_layer *layer, int panel,
+                           const struct ut_minimal_scheme *scheme) {
+    size_t n_panels = ((size_t)layer->n_out + (size_t)panel - 1) / (size_t)panel;
+    return n_panels * (size_t)panel * (size_t)scheme->n_pieces * (size_t)layer->n_in;
+}
+
+utter_status ut_minimal_pack(const struct ut_compute *compute, struct ut_arena *arena,
+                             const struct ut_minimal_scheme *scheme, struct ut_layer *layer,
+                             utter_error *err) {
+    int panel = compute->kernels->panel;
+    struct pack_job job = {.scheme = scheme,
+                           .from = layer->panels,
+                           .tap = (size_t)layer->n_in * (size_t)panel,
+                           .point_floats = point_floats(layer, panel, scheme)};
+    size_t n = (2 * (size_t)scheme->n_pairs + 2) * job.point_floats;
+    struct ut_minimal *minimal = ut_arena_alloc(arena, 1, sizeof *minimal);
+    job.to = ut_arena_alloc(arena, n, sizeof *job.to);
+    if (!minimal || !job.to) {
+        return ut_fail_memory(err, n * sizeof *job.to);
+    }
+    minimal->scheme = scheme;
+    ut_minimal_matrices(scheme, &minimal->points, job.kernel);
+    ut_pool_run(compute->pool, (layer->n_out + panel - 1) / panel, 1, pack_panels, &job);
+    layer->panels = job.to;
+    layer->minimal = minimal;
+    return UTTER_OK;
+}
+
+/* ---- One block of tiles -------------------------------------------------------------------------
+ */
+
+int ut_minimal_grid(const struct ut_layer *layer) {
+    return layer->minimal ? layer->minimal->scheme->n_outputs : 1;
+}
+
+int ut_minimal_input_rows(const struct ut_minimal *minimal, int dilation, int n_tiles) {
+    const struct ut_minimal_scheme *s = minimal->scheme;
+    return n_tiles * s->n_outputs + (s->n_pieces * s->n_piece_taps - 1) * dilation;
+}
+
+/* Points and rows a little apart, so that they do not fall into one set of a cache. */
+static ptrdiff_t row_pitch(int n_ch) {
+    return (n_ch + 15) / 16 * 16 + 16;
+}
+
+struct ut_minimal_buffers ut_minimal_buffers(const struct ut_layer *layer, int n_tiles, int n_group,
+                                             float *memory) {
+    const struct ut_minimal *minimal = layer->minimal;
+    struct ut_minimal_buffers b = {
+        .v = memory, .v_row = row_pitch(layer->n_in), .m_row = row_pitch(n_group)};
+    b.v_point = (ptrdiff_t)minimal->scheme->n_pieces * n_tiles * b.v_row + 16;
+    b.m_point = n_tiles * b.m_row + 16;
+    b.m = memory + ut_minimal_n_points(minimal) * b.v_point;
+    return b;
+}
+
+size_t ut_minimal_buffer_floats(const struct ut_layer *layer, int n_tiles, int n_group) {
+    struct ut_minimal_buffers b = ut_minimal_buffers(layer, n_tiles, n_group, NULL);
+    return (size_t)ut_minimal_n_points(layer->minimal) * (size_t)(b.v_point + b.m_point);
+}
+
+static struct ut_filter_tiles tiles_of(const struct ut_layer *layer, int n_tiles, int dilation) {
+    return (struct ut_filter_tiles){.points = &layer->minimal->points,
+                                    .n_outputs = layer->minimal->scheme->n_outputs,
+                                    .dilation = dilation,
+                                    .n_tiles = n_tiles};
+}
+
+void ut_minimal_transform(const struct ut_compute *compute, const struct ut_layer *layer,
+                          const struct ut_minimal_buffers *b, int n_tiles, int dilation,
+                          const float *x, ptrdiff_t x_row) {
+    const struct ut_minimal_scheme *s = layer->minimal->scheme;
+    for (int piece = 0; piece < s->n_pieces; piece++) {
+        struct ut_filter_in in = {.tiles = tiles_of(layer, n_tiles, dilation),
+                                  .x = x + (ptrdiff_t)piece * s->n_piece_taps * dilation * x_row,
+                                  .x_row = x_row,
+                                  .v = b->v + (ptrdiff_t)piece * n_tiles * b->v_row,
+                                  .v_point = b->v_point,
+                                  .v_row = b->v_row,
+                                  .n_ch = layer->n_in};
+        compute->kernels->filter_in_f32(&in);
+    }
+}
+
+void ut_minimal_finish(const struct ut_compute *compute, const struct ut_layer *layer,
+                       const struct ut_minimal_buffers *b, int n_tiles, int dilation,
+                       int first_channel, const struct ut_conv *store) {
+    const struct ut_minimal_scheme *s = layer->minimal->scheme;
+    size_t point = point_floats(layer, compute->kernels->panel, s);
+    size_t group = (size_t)first_channel * (size_t)s->n_pieces * (size_t)layer->n_in;
+    for (int i = 0; i < ut_minimal_n_points(layer->minimal); i++) {
+        struct ut_conv product = {.x = b->v + i * b->v_point,
+                                  .x_row = b->v_row,
+                                  .x_tap = n_tiles * b->v_row,
+                                  .n_taps = s->n_pieces,
+                                  .n_in = layer->n_in,
+                                  .w = (const float *)layer->panels + (size_t)i * point + group,
+                                  .scale = 1,
+                                  .y = b->m + i * b->m_point,
+                                  .y_row = b->m_row,
+                                  .n_rows = n_tiles,
+                                  .n_out = store->n_out};
+        compute->kernels->conv_f32(&product);
+    }
+    struct ut_filter_out out = {.tiles = tiles_of(layer, n_tiles, dilation),
+                                .m = b->m,
+                                .m_point = b->m_point,
+                                .m_row = b->m_row,
+                                .store = store};
+    compute->kernels->filter_out_f32(&out);
+}
+
+/* ---- Whole convolutions -------------------------------------------------------------------------
+ */
+
+/* Rows of a product: enough to pay for reading the weights, few enough for the buffers to stay in
+ * the second-level cache; a multiple of 12, 6 and 5, the rows of the kernels' tiles, and of most
+ * dilations. Short inputs are cut finer, for several threads. */
+enum { MANY_TILES = 60, FEW_TILES = 12, WANTED_BLOCKS = 4, MAX_THREADS = 256 };
+
+int ut_minimal_tiles(const struct ut_layer *layer, int dilation, int n_rows) {
+    int all = (n_rows / layer->minimal->scheme->n_outputs + dilation) / dilation * dilation;
+    int wanted = UT_MIN(UT_MAX(all / WANTED_BLOCKS, FEW_TILES), MANY_TILES);
+    wanted = wanted / FEW_TILES * FEW_TILES;
+    return UT_MAX((wanted + dilation / 2) / dilation, 1) * dilation;
+}
+
+struct conv_job {
+    const struct ut_compute *compute;
+    const struct ut_layer *layer;
+    const struct ut_conv *op;
+    int dilation, n_tiles;
+    float *scratch; /* [n_threads][scratch_floats] */
+    size_t scratch_floats, rows_floats;
+    int n_threads;
+    _Atomic bool taken[MAX_THREADS];
+};
+
+static int take_scratch(struct conv_job *job) {
+    for (int i = 0;; i = (i + 1) % job->n_threads) {
+        if (!atomic_exchange(&job->taken[i], true)) {
+            return i;
+        }
+    }
+}
+
+/* Rows t on of the input where they all exist, else a copy with zeros behind them. */
+static const float *block_input(const struct conv_job *job, float *copy, int t, int n_tiles) {
+    const struct ut_conv *op = job->op;
+    int n_valid = op->n_rows + (job->layer->n_taps - 1) * job->dilation - t;
+    int n_needed = ut_minimal_input_rows(job->layer->minimal, job->dilation, n_tiles);
+    const float *x = op->x + t * op->x_row;
+    if (n_needed <= n_valid) {
+        return x;
+    }
+    size_t n_in = (size_t)job->layer->n_in;
+    for (int r = 0; r < n_valid; r++) {
+        memcpy(copy + r * op->x_row, x + r * op->x_row, n_in * sizeof *x);
+    }
+    for (int r = n_valid; r < n_needed; r++) {
+        memset(copy + r * op->x_row, 0, n_in * sizeof *x);
+    }
+    return copy;
+}
+
+static void conv_blocks(void *user, int begin, int end) {
+    struct conv_job *job = user;
+    const struct ut_conv *op = job->op;
+    int grid = job->layer->minimal->scheme->n_outputs, slot = take_scratch(job);
+    float *scratch = job->scratch + (size_t)slot * job->scratch_floats;
+    for (int block = begin; block < end; block++) {
+        int t = block * job->n_tiles * grid, n_rows = UT_MIN(job->n_tiles * grid, op->n_rows - t);
+        int columns = (n_rows + grid * job->dilation - 1) / (grid * job->dilation);
+        int n_tiles = columns * job->dilation;
+        struct ut_minimal_buffers buffers =
+            ut_minimal_buffers(job->layer, n_tiles, job->layer->n_out, scratch + job->rows_floats);
+        ut_minimal_transform(job->compute, job->layer, &buffers, n_tiles, job->dilation,
+                             block_input(job, scratch, t, n_tiles), op->x_row);
+        struct ut_conv store = *op;
+        store.add = op->add ? op->add + t * op->add_row : NULL;
+        store.add2 = op->add2 ? op->add2 + t * op->add2_row : NULL;
+        store.y = op->y ? op->y + t * op->y_row : NULL;
+        store.y_act = op->y_act ? op->y_act + t * op->y_act_row : NULL;
+        store.n_rows = n_rows;
+        ut_minimal_finish(job->compute, job->layer, &buffers, n_tiles, job->dilation, 0, &store);
+    }
+    atomic_store(&job->taken[slot], false);
+}
+
+bool ut_minimal_conv(const struct ut_compute *compute, struct ut_arena *arena,
+                     const struct ut_layer *layer, const struct ut_conv *op) {
+    if (!layer->minimal) {
+        ut_conv(compute, layer, op);
+        return true;
+    }
+    struct ut_conv whole = *op;
+    whole.bias = op->bias ? op->bias : layer->bias;
+    whole.n_out = layer->n_out;
+    struct conv_job job = {.compute = compute,
+                           .layer = layer,
+                           .op = &whole,
+                           .dilation = (int)(op->x_tap / op->x_row),
+                           .n_threads = ut_pool_threads(compute->pool)};
+    job.n_tiles = ut_minimal_tiles(layer, job.dilation, op->n_rows);
+    job.rows_floats = (size_t)ut_minimal_input_rows(layer->minimal, job.dilation, job.n_tiles) *
+                      (size_t)op->x_row;
+    job.scratch_floats =
+        job.rows_floats + ut_minimal_buffer_floats(layer, job.n_tiles, layer->n_out);
+    struct ut_arena_mark mark = ut_arena_mark(arena);
+    job.scratch = ut_arena_alloc(arena, (size_t)job.n_threads * job.scratch_floats, sizeof(float));
+    if (!job.scratch) {
+        return false;
+    }
+    int block = job.n_tiles * layer->minimal->scheme->n_outputs;
+    ut_pool_run(compute->pool, (op->n_rows + block - 1) / block, 1, conv_blocks, &job);
+    ut_arena_rewind(arena, mark);
+    return true;
+}

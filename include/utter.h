@@ -409,6 +409,54 @@ UTTER_API UTTER_CHECKED utter_status utter_import(utter_engine *engine, const ch
                                                   const utter_import_options *options,
                                                   utter_import_result *result, utter_error *err);
 
+/* ---- Quality: one rendering of some speech against another -------------------------------- */
+
+/* Mono samples in -1..1. This struct never grows. */
+typedef struct utter_sound {
+    const float *samples;
+    size_t n_samples;
+    int32_t sample_rate_hz; /* 1,000..192,000 */
+} utter_sound;
+
+typedef struct utter_compare_options {
+    size_t size;
+    double max_lag_ms; /* 0..2000: take out a constant delay of up to that much first; 0: none */
+    bool no_pitch;     /* leave out the figures of pitch and voicing, four fifths of the time */
+    const utter_allocator *allocator; /* NULL: the C library's */
+} utter_compare_options;
+
+UTTER_API void utter_compare_options_init(utter_compare_options *options);
+
+/* All of docs/eval.md. Figures that do not exist are NAN. Pairs hold the reference and the test, as
+ * they were given. */
+typedef struct utter_quality {
+    size_t size;
+    double snr_db; /* energy of the reference over that of the difference; INFINITY: equal samples,
+                    * -INFINITY: a silent reference */
+    double lsd_db; /* log-spectral distance; NAN: the reference is silent */
+    double mcd_db; /* mel-cepstral distortion */
+    double f0_correlation, f0_rmse_cents; /* where both are voiced; NAN: hardly anywhere */
+    double voicing_differs; /* share of frames voiced in one alone, 0..1; NAN, as the two above, with no_pitch,
+                             * or at another rate than 16 kHz without libsoxr */
+    double lag_ms;          /* by which the test was late, and was moved */
+    int32_t sample_rate_hz; /* at which they were compared: the reference's */
+    uint64_t n_samples;     /* that were compared: of the shorter */
+    uint64_t n_left_over;   /* of the longer, at its end */
+    double rms_dbfs[2];     /* level over all; -INFINITY: silent */
+    double peak[2];         /* 1: full scale */
+    double clipped[2];      /* share of samples at full scale of 16 bits, 0..1 */
+    double silent[2];       /* share of blocks of 10 ms below -60 dBFS, 0..1 */
+} utter_quality;
+
+/* How far `test` is from `reference`, which must be the same speech: both are brought to the reference's
+ * rate and to the shorter length, and compared sample by sample and frame by frame. ERROR_ARGUMENT
+ * for an empty sound, a rate out of range, or samples that are not finite or beyond 1000 times full scale;
+ * ERROR_UNSUPPORTED for different rates without libsoxr. `options` and `err` may be NULL. Any thread. */
+UTTER_API UTTER_CHECKED utter_status utter_compare(const utter_sound *reference,
+                                                   const utter_sound *test,
+                                                   const utter_compare_options *options,
+                                                   utter_quality *out, utter_error *err);
+
 #ifdef __cplusplus
 }
 #endif

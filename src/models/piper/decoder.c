@@ -6,7 +6,6 @@
  * ReLU, conv_post, tanh. Reference: Generator, ResBlock1, ResBlock2. */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/checked.h"
 #include "models/piper/piper_model.h"
@@ -18,28 +17,21 @@ enum { TILE_FLOATS = 32 << 10, MIN_TILE_ROWS = 128, SAMPLES_PER_CALL = 4096 };
 #define SLOPE 0.1f
 #define SLOPE_LAST 0.01f
 
-/* Rows first .. end - 1 of an activation; data points at row `first`. Rows before 0 are zeros. */
-struct window {
-    float *data;
-    int n_ch;
-    int64_t first, end;
-};
-
 /* The running value of a residual block behind one of its convolutions. */
 struct link {
-    struct window raw; /* residual convolutions but the last: the value; else unused */
-    struct window act; /* its leaky ReLU, the next convolution's input */
-    int64_t done;      /* rows made */
+    struct ut_piper_window raw; /* residual convolutions but the last: the value; else unused */
+    struct ut_piper_window act; /* its leaky ReLU, the next convolution's input */
+    int64_t done;               /* rows made */
 };
 
 struct stage_state {
     const struct piper_stage *stage;
     int index;
-    int64_t in_total, total; /* rows of the whole utterance, before and behind the upsampling */
-    int tile_in;             /* input rows taken at a time */
-    struct window in;        /* leaky ReLU of the previous stage */
-    int64_t in_done;         /* input rows upsampled */
-    struct window up_raw, up_act;
+    int64_t in_total, total;   /* rows of the whole utterance, before and behind the upsampling */
+    int tile_in;               /* input rows taken at a time */
+    struct ut_piper_window in; /* leaky ReLU of the previous stage */
+    int64_t in_done;           /* input rows upsampled */
+    struct ut_piper_window up_raw, up_act;
     struct link links[PIPER_MAX_RESBLOCKS][PIPER_MAX_CHAIN];
     float *sum;   /* [tile, C] of the residual blocks */
     int64_t done; /* rows handed on */
@@ -49,43 +41,18 @@ struct decoder {
     struct ut_piper_session *s;
     const struct piper_decoder *model;
     struct stage_state stages[PIPER_MAX_STAGES];
-    struct window last; /* leaky ReLU of the last stage, input of conv_post */
-    int64_t total;      /* samples */
-    int64_t done;       /* samples delivered */
+    struct ut_piper_window last; /* leaky ReLU of the last stage, input of conv_post */
+    int64_t total;               /* samples */
+    int64_t done;                /* samples delivered */
     float *samples, *linear;
     float *shown; /* for observers only: a tile of values that are not stored otherwise */
     utter_error *err;
 };
 
-static float *row_of(const struct window *w, int64_t row) {
-    return w->data + (row - w->first) * w->n_ch;
-}
-
-static bool window_init(struct ut_arena *arena, struct window *w, int n_ch, int64_t capacity,
-                        int n_before) {
-    w->data = ut_arena_alloc(arena, (size_t)capacity * (size_t)n_ch, sizeof(float));
-    w->n_ch = n_ch;
-    w->first = -n_before;
-    w->end = 0;
-    if (w->data) {
-        memset(w->data, 0, (size_t)n_before * (size_t)n_ch * sizeof(float));
-    }
-    return w->data != NULL;
-}
-
-static void window_drop(struct window *w, int64_t keep_from) {
-    int64_t drop = UT_MIN(keep_from, w->end) - w->first;
-    if (w->data && drop > 0) {
-        memmove(w->data, w->data + drop * w->n_ch,
-                (size_t)(w->end - w->first - drop) * (size_t)w->n_ch * sizeof(float));
-        w->first += drop;
-    }
-}
-
 /* Zero rows behind the end of the utterance; again after every drop. */
-static void window_pad(struct window *w, int64_t total, int n_behind) {
-    if (w->data && w->end == total) {
-        memset(row_of(w, total), 0, (size_t)n_behind * (size_t)w->n_ch * sizeof(float));
+static void pad_behind(struct ut_piper_window *w, int64_t total, int n) {
+    if (w->end == total) {
+        ut_piper_window_pad(w, n);
     }
 }
 
@@ -103,76 +70,73 @@ static void observe(const struct decoder *d, const char *format, int index, cons
 /* Makes the rows of the upsampled windows that `n` more input rows allow. */
 static void upsample(struct decoder *d, struct stage_state *st, int64_t n) {
     const struct piper_upsample *up = &st->stage->up;
-    int n_in = st->in.n_ch, n_out = up->n_out;
-    int64_t m = st->in_done, row = m * up->rate;
+    int64_t row = st->in_done * up->rate;
     for (int r = 0; r < up->rate; r++) {
-        struct ut_conv op = {.x = row_of(&st->in, m + up->shift[r]),
-                             .x_row = n_in,
-                             .x_tap = n_in,
-                             .scale = 1,
-                             .y = row_of(&st->up_raw, row + r),
-                             .y_row = (ptrdiff_t)up->rate * n_out,
-                             .y_act = row_of(&st->up_act, row + r),
-                             .y_act_row = (ptrdiff_t)up->rate * n_out,
-                             .slope = SLOPE,
-                             .n_rows = (int)n};
-        ut_conv(&d->s->compute, &up->phase[r], &op);
+        struct ut_piper_step step = {.x = &st->in,
+                                     .from = st->in_done,
+                                     .y = ut_piper_window_floats(&st->up_raw, row + r),
+                                     .row = (ptrdiff_t)up->rate * up->n_out,
+                                     .act = &st->up_act,
+                                     .act_from = row + r,
+                                     .act_step = up->rate,
+                                     .scale = 1,
+                                     .slope = SLOPE,
+                                     .n_rows = (int)n};
+        ut_piper_step(&d->s->compute, &up->phase[r], &step);
     }
     st->in_done += n;
     st->up_raw.end = st->up_act.end = st->in_done * up->rate;
-    observe(d, "dec_up%d", st->index, row_of(&st->up_raw, row), row, n * up->rate, st->total,
-            n_out);
+    observe(d, "dec_up%d", st->index, ut_piper_window_floats(&st->up_raw, row), row, n * up->rate,
+            st->total, up->n_out);
 }
 
 /* Where the last convolution of a chain puts its rows: the mean over blocks when this is the last.
  */
-static void aim_at_sum(struct decoder *d, struct stage_state *st, struct window *out, int block,
-                       struct ut_conv *op) {
-    int n_ch = st->up_raw.n_ch;
-    op->add2 = block > 0 ? st->sum : NULL;
-    op->add2_row = op->y_row = op->y_act_row = n_ch;
+static void aim_at_sum(struct decoder *d, struct stage_state *st, struct ut_piper_window *out,
+                       int block, struct ut_piper_step *step) {
+    step->add2 = block > 0 ? st->sum : NULL;
     if (block < st->stage->n_resblocks - 1) {
-        op->y = st->sum;
+        step->y = st->sum;
         return;
     }
-    op->scale = 1.0f / (float)st->stage->n_resblocks;
-    op->y = d->s->request->observer ? d->shown : NULL;
-    op->y_act = row_of(out, st->done);
-    op->slope = st->index == d->model->n_stages - 1 ? SLOPE_LAST : SLOPE;
+    step->scale = 1.0f / (float)st->stage->n_resblocks;
+    step->y = d->s->request->observer ? d->shown : NULL;
+    step->act = out;
+    step->act_from = st->done;
+    step->slope = st->index == d->model->n_stages - 1 ? SLOPE_LAST : SLOPE;
 }
 
 /* Rows up to `end` of one block's output, through its chain. `behind` counts the rows that later
  * convolutions of the chain need beyond. */
-static void resblock(struct decoder *d, struct stage_state *st, struct window *out, int block,
-                     int64_t end) {
+static void resblock(struct decoder *d, struct stage_state *st, struct ut_piper_window *out,
+                     int block, int64_t end) {
     const struct piper_resblock *rb = &st->stage->resblocks[block];
-    const struct window *raw = &st->up_raw, *act = &st->up_act;
-    int n_ch = raw->n_ch, behind = rb->halo;
+    const struct ut_piper_window *raw = &st->up_raw, *act = &st->up_act;
+    int behind = rb->halo;
     for (int i = 0; i < rb->n_convs; i++) {
         struct link *link = &st->links[block][i];
-        const struct piper_conv *conv = &rb->convs[i];
-        behind -= conv->pad;
+        behind -= rb->convs[i].pad;
         int64_t to = UT_MIN(end + behind, st->total), from = link->done;
-        struct ut_conv op = {.x = row_of(act, from - conv->pad),
-                             .x_row = n_ch,
-                             .x_tap = (ptrdiff_t)conv->dilation * n_ch,
-                             .scale = 1,
-                             .slope = SLOPE,
-                             .n_rows = (int)(to - from)};
-        if (rb->residual[i]) {
-            op.add = row_of(raw, from);
-            op.add_row = n_ch;
-        }
+        struct ut_piper_step step = {.x = act,
+                                     .from = from,
+                                     .row = raw->n_ch,
+                                     .act_step = 1,
+                                     .scale = 1,
+                                     .slope = SLOPE,
+                                     .n_rows = (int)(to - from)};
+        step.add = rb->residual[i] ? ut_piper_window_floats(raw, from) : NULL;
         if (i == rb->n_convs - 1) {
-            aim_at_sum(d, st, out, block, &op);
+            aim_at_sum(d, st, out, block, &step);
         } else {
-            op.y = rb->residual[i] ? row_of(&link->raw, from) : NULL;
-            op.y_act = row_of(&link->act, from);
-            op.y_row = op.y_act_row = n_ch;
+            step.y = rb->residual[i] ? ut_piper_window_floats(&link->raw, from) : NULL;
+            step.act = &link->act;
+            step.act_from = from;
         }
-        ut_conv(&d->s->compute, &conv->layer, &op);
+        ut_piper_step(&d->s->compute, &rb->convs[i], &step);
         link->done = link->act.end = link->raw.end = to;
-        window_pad(&link->act, st->total, st->stage->halo);
+        if (i < rb->n_convs - 1) {
+            pad_behind(&link->act, st->total, st->stage->halo);
+        }
         raw = rb->residual[i] ? &link->raw : raw;
         act = &link->act;
     }
@@ -181,13 +145,13 @@ static void resblock(struct decoder *d, struct stage_state *st, struct window *o
 /* All windows of a stage are read from `halo` rows before the rows handed on. */
 static void drop_history(struct stage_state *st) {
     int64_t keep_from = st->done - st->stage->halo;
-    window_drop(&st->in, st->in_done - st->stage->up.left);
-    window_drop(&st->up_raw, keep_from);
-    window_drop(&st->up_act, keep_from);
+    ut_piper_window_drop(&st->in, st->in_done - st->stage->up.left);
+    ut_piper_window_drop(&st->up_raw, keep_from);
+    ut_piper_window_drop(&st->up_act, keep_from);
     for (int j = 0; j < st->stage->n_resblocks; j++) {
         for (int i = 0; i < st->stage->resblocks[j].n_convs - 1; i++) {
-            window_drop(&st->links[j][i].raw, keep_from);
-            window_drop(&st->links[j][i].act, keep_from);
+            ut_piper_window_drop(&st->links[j][i].raw, keep_from);
+            ut_piper_window_drop(&st->links[j][i].act, keep_from);
         }
     }
 }
@@ -196,11 +160,12 @@ static void drop_history(struct stage_state *st) {
 static utter_status deliver(struct decoder *d) {
     int pad = d->model->post_taps / 2, n_ch = d->model->post_channels;
     int64_t end = d->last.end == d->total ? d->total : d->last.end - pad;
-    window_pad(&d->last, d->total, pad);
+    pad_behind(&d->last, d->total, pad);
     while (d->done < end) {
         int64_t n = UT_MIN(end - d->done, SAMPLES_PER_CALL);
-        ut_conv_tanh(&d->s->compute, d->samples, d->linear, row_of(&d->last, d->done - pad), n_ch,
-                     d->model->conv_post, d->model->post_taps * n_ch, (int)n);
+        ut_conv_tanh(&d->s->compute, d->samples, d->linear,
+                     ut_piper_window_floats(&d->last, d->done - pad), n_ch, d->model->conv_post,
+                     d->model->post_taps * n_ch, (int)n);
         for (int64_t i = 0; i < n; i++) {
             if (!isfinite(d->samples[i])) {
                 return ut_fail(d->err, UTTER_ERROR_MODEL,
@@ -216,7 +181,7 @@ static utter_status deliver(struct decoder *d) {
             return ut_fail(d->err, UTTER_ERROR_CANCELLED, "stopped by the receiver of the samples");
         }
     }
-    window_drop(&d->last, d->done - pad);
+    ut_piper_window_drop(&d->last, d->done - pad);
     return UTTER_OK;
 }
 
@@ -226,17 +191,18 @@ static utter_status advance(struct decoder *d, int index) {
         return deliver(d);
     }
     struct stage_state *st = &d->stages[index];
-    struct window *out = index + 1 < d->model->n_stages ? &d->stages[index + 1].in : &d->last;
+    struct ut_piper_window *out =
+        index + 1 < d->model->n_stages ? &d->stages[index + 1].in : &d->last;
     bool complete = st->in.end == st->in_total;
     int64_t available = complete ? st->in_total : st->in.end - st->stage->up.right;
     while (st->in_done < available) {
         if (d->s->request->cancel && atomic_load(d->s->request->cancel)) {
             return ut_fail(d->err, UTTER_ERROR_CANCELLED, "cancelled");
         }
-        window_pad(&st->in, st->in_total, st->stage->up.right);
+        pad_behind(&st->in, st->in_total, st->stage->up.right);
         upsample(d, st, UT_MIN(available - st->in_done, st->tile_in));
         int64_t end = st->up_raw.end == st->total ? st->total : st->up_raw.end - st->stage->halo;
-        window_pad(&st->up_act, st->total, st->stage->halo);
+        pad_behind(&st->up_act, st->total, st->stage->halo);
         if (end > st->done) {
             for (int j = 0; j < st->stage->n_resblocks; j++) {
                 resblock(d, st, out, j, end);
@@ -260,9 +226,10 @@ static bool init_links(struct ut_arena *arena, struct stage_state *st, int64_t c
     for (int j = 0; j < st->stage->n_resblocks; j++) {
         const struct piper_resblock *rb = &st->stage->resblocks[j];
         for (int i = 0; ok && i < rb->n_convs - 1; i++) {
-            ok = window_init(arena, &st->links[j][i].act, n_ch, capacity, halo) &&
+            struct link *link = &st->links[j][i];
+            ok = ut_piper_window_init(arena, &link->act, &rb->convs[i + 1], capacity, halo) &&
                  (!rb->residual[i] ||
-                  window_init(arena, &st->links[j][i].raw, n_ch, capacity, halo));
+                  ut_piper_window_init_floats(arena, &link->raw, n_ch, capacity, halo));
         }
     }
     return ok;
@@ -274,7 +241,6 @@ static bool init_stage(struct decoder *d, int index, int64_t in_total, int64_t a
     struct stage_state *st = &d->stages[index];
     const struct piper_stage *stage = st->stage = &d->model->stages[index];
     struct ut_arena *arena = &d->s->arena;
-    int n_in = index ? d->model->stages[index - 1].up.n_out : d->model->conv_pre.layer.n_out;
     int n_out = stage->up.n_out, rate = stage->up.rate;
     int n_threads = ut_pool_threads(d->s->compute.pool);
     int64_t tile_rows = UT_MAX((int64_t)TILE_FLOATS / n_out, MIN_TILE_ROWS) * n_threads;
@@ -283,10 +249,12 @@ static bool init_stage(struct decoder *d, int index, int64_t in_total, int64_t a
     st->total = in_total * rate;
     st->tile_in = (int)UT_MAX(tile_rows / rate, 1);
     int64_t tile = (int64_t)st->tile_in * rate, capacity = tile + 4 * (int64_t)stage->halo + rate;
-    bool ok = window_init(arena, &st->in, n_in,
-                          arriving + 2 * (stage->up.left + stage->up.right) + 1, stage->up.left) &&
-              window_init(arena, &st->up_raw, n_out, capacity, stage->halo) &&
-              window_init(arena, &st->up_act, n_out, capacity, stage->halo) &&
+    bool ok = ut_piper_window_init(arena, &st->in, &stage->up.phase[0],
+                                   arriving + 2 * (stage->up.left + stage->up.right) + 1,
+                                   stage->up.left) &&
+              ut_piper_window_init_floats(arena, &st->up_raw, n_out, capacity, stage->halo) &&
+              ut_piper_window_init(arena, &st->up_act, &stage->resblocks[0].convs[0], capacity,
+                                   stage->halo) &&
               init_links(arena, st, capacity);
     st->sum = ut_arena_alloc(arena, (size_t)(tile + stage->halo) * (size_t)n_out, sizeof(float));
     return ok && st->sum;
@@ -309,7 +277,8 @@ static bool init(struct decoder *d, int64_t *frames_at_once) {
     }
     int pad = d->model->post_taps / 2;
     d->total = rows;
-    ok = ok && window_init(arena, &d->last, d->model->post_channels, arriving + 4 * pad, pad);
+    ok = ok && ut_piper_window_init_floats(arena, &d->last, d->model->post_channels,
+                                           arriving + 4 * pad, pad);
     d->samples = ut_arena_alloc(arena, SAMPLES_PER_CALL, sizeof(float));
     if (d->s->request->observer) {
         d->linear = ut_arena_alloc(arena, SAMPLES_PER_CALL, sizeof(float));
@@ -318,55 +287,61 @@ static bool init(struct decoder *d, int64_t *frames_at_once) {
     return ok && !arena->failed;
 }
 
-/* conv_pre for the next n frames into the first stage's window; z has zero rows around it. */
-static void conv_pre(struct decoder *d, const float *z, const float *bias, int64_t n) {
-    const struct piper_conv *conv = &d->model->conv_pre;
-    struct window *out = &d->stages[0].in;
-    int n_in = conv->layer.n_in, n_out = conv->layer.n_out;
-    struct ut_conv op = {.x = z + (out->end - conv->pad) * n_in,
-                         .x_row = n_in,
-                         .x_tap = (ptrdiff_t)conv->dilation * n_in,
-                         .bias = bias,
-                         .scale = 1,
-                         .y_act = row_of(out, out->end),
-                         .y_act_row = n_out,
-                         .slope = SLOPE,
-                         .n_rows = (int)n};
-    ut_conv(&d->s->compute, &conv->layer, &op);
+/* conv_pre for the next n frames into the first stage's window. */
+static void conv_pre(struct decoder *d, const struct ut_piper_window *z, const float *bias,
+                     int64_t n) {
+    struct ut_piper_window *out = &d->stages[0].in;
+    struct ut_piper_step step = {.x = z,
+                                 .from = out->end,
+                                 .bias = bias,
+                                 .act = out,
+                                 .act_from = out->end,
+                                 .act_step = 1,
+                                 .scale = 1,
+                                 .slope = SLOPE,
+                                 .n_rows = (int)n};
+    ut_piper_step(&d->s->compute, &d->model->conv_pre, &step);
     out->end += n;
 }
 
 /* The recorded stage lacks the speaker's term and the leaky ReLU. */
-static bool observe_conv_pre(struct decoder *d, const float *z) {
-    const struct piper_conv *conv = &d->model->conv_pre;
-    int n = d->s->n_frames, n_out = conv->layer.n_out;
+static bool observe_conv_pre(struct decoder *d, const struct ut_piper_window *z) {
+    int n = d->s->n_frames, n_out = d->model->conv_pre.layer.n_out;
     if (d->s->request->observer) {
         float *y = ut_piper_padded(&d->s->arena, n, n_out, 0, 0);
         if (!y) {
             return false;
         }
-        ut_piper_conv(d->s, conv, z, (struct ut_conv){.y = y, .n_rows = n});
+        struct ut_piper_step step = {.x = z, .y = y, .row = n_out, .scale = 1, .n_rows = n};
+        ut_piper_step(&d->s->compute, &d->model->conv_pre, &step);
         ut_piper_observe(d->s, "dec_conv_pre", y, n_out, n, n_out);
     }
     return true;
 }
 
-utter_status ut_piper_decode(struct ut_piper_session *s, const float *z, uint64_t *n_samples,
+utter_status ut_piper_decode(struct ut_piper_session *s, float *z, uint64_t *n_samples,
                              utter_error *err) {
     struct decoder *d = ut_arena_alloc(&s->arena, 1, sizeof *d);
+    struct ut_piper_window frames;
     int64_t frames_at_once = 0;
     if (d) {
         *d = (struct decoder){.s = s, .model = s->model->decoder, .err = err};
     }
     const float *bias =
         d ? ut_piper_conditioned(s, &d->model->conv_pre.layer, &d->model->cond, 0) : NULL;
-    if (!bias || !init(d, &frames_at_once) || !observe_conv_pre(d, z)) {
+    int inter = s->model->info.n_inter;
+    bool ok = bias && init(d, &frames_at_once) &&
+              ut_piper_window_over(&s->arena, &frames, &d->model->conv_pre, z, inter, s->n_frames);
+    if (ok) {
+        ut_piper_window_put(&s->compute, &frames, 0, z, inter, s->n_frames);
+    }
+    if (!ok || !observe_conv_pre(d, &frames)) {
         return ut_fail_memory(err, sizeof *d);
     }
     utter_status status = UTTER_OK;
     for (int64_t n = 0; status == UTTER_OK && d->stages[0].in.end < s->n_frames;) {
         n = UT_MIN(frames_at_once, s->n_frames - d->stages[0].in.end);
-        conv_pre(d, z, bias, n);
+        conv_pre(d, &frames, bias, n);
         status = advance(d, 0);
     }
     *n_samples = (uint64_t)d->done;

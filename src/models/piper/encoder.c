@@ -92,8 +92,8 @@ utter_status ut_piper_encode(struct ut_piper_session *s, float **x, float **m, f
     if (!ok) {
         return ut_fail_memory(err, (size_t)n * (size_t)hidden * sizeof(float));
     }
-    ut_piper_linear(s, &model->proj_m, b.x, *m, n);
-    ut_piper_linear(s, &model->proj_logs, b.x, *logs, n);
+    ut_piper_linear(s, &model->proj_m.layer, b.x, *m, n);
+    ut_piper_linear(s, &model->proj_logs.layer, b.x, *logs, n);
     ut_piper_observe(s, "enc_x", b.x, hidden, n, hidden);
     ut_piper_observe(s, "enc_m", *m, inter, n, inter);
     ut_piper_observe(s, "enc_logs", *logs, inter, n, inter);

@@ -4,71 +4,144 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "models/piper/piper_model.h"
 
+/* Rows that go through all of a WN layer before the next ones, so that they stay in the cache. */
+enum { BLOCK_ROWS = 48 };
+
+/* Of the whole utterance. A layer reads h[0] and writes h[1], which then change places: its rows
+ * are made block by block, and blocks read their neighbours' rows of the layer before. In narrow
+ * arithmetic `raw` holds h in floats beside them. */
 struct buffers {
-    float *h;           /* [n_frames, hidden] with zero rows around */
-    float *gate;        /* [n_frames, 2 * hidden] */
-    float *acts, *skip; /* [n_frames, hidden] */
+    struct ut_piper_window h[2];
+    float *raw;  /* [n_frames, hidden]; NULL: the windows are floats */
+    float *gate; /* [n_frames, 2 * hidden] */
+    float *skip; /* [n_frames, hidden], the sum of the layers' skip outputs */
+    struct ut_piper_window acts,
+        skip_in; /* tanh * sigmoid, and the last value of skip, as inputs */
 };
+
+struct wn_layer {
+    struct ut_piper_session *s;
+    const struct piper_coupling *coupling;
+    const struct buffers *b;
+    const float *bias; /* of `in`, with the speaker's */
+    int index;
+};
+
+/* Where the skip output of rows from t on goes: into the sum, or, the last one, to the layer
+ * `post`. */
+static void skip_step(const struct wn_layer *l, int t, int n) {
+    int hidden = l->s->model->info.n_hidden;
+    float *sum = l->b->skip + (ptrdiff_t)t * hidden;
+    bool to_post = l->index == l->coupling->n_layers - 1 && l->b->skip_in.kind;
+    struct ut_piper_step skip = {.x = &l->b->acts,
+                                 .from = t,
+                                 .add = l->index ? sum : NULL,
+                                 .y = to_post ? NULL : sum,
+                                 .row = hidden,
+                                 .act = to_post ? &l->b->skip_in : NULL,
+                                 .act_from = t,
+                                 .act_step = 1,
+                                 .scale = 1,
+                                 .slope = 1,
+                                 .n_rows = n};
+    ut_piper_step(&l->s->compute, &l->coupling->layers[l->index].skip, &skip);
+}
+
+static void residual_step(const struct wn_layer *l, int t, int n) {
+    int hidden = l->s->model->info.n_hidden;
+    const struct buffers *b = l->b;
+    float *raw = b->raw ? b->raw + (ptrdiff_t)t * hidden : NULL;
+    struct ut_piper_step res = {.x = &b->acts,
+                                .from = t,
+                                .add = raw ? raw : ut_piper_window_floats(&b->h[0], t),
+                                .y = raw,
+                                .row = hidden,
+                                .act = &b->h[1],
+                                .act_from = t,
+                                .act_step = 1,
+                                .scale = 1,
+                                .slope = 1,
+                                .n_rows = n};
+    ut_piper_step(&l->s->compute, &l->coupling->layers[l->index].res, &res);
+}
+
+static void wn_rows(void *user, int begin, int end) {
+    const struct wn_layer *l = user;
+    const struct buffers *b = l->b;
+    const struct ut_compute *compute = &l->s->compute;
+    int hidden = l->s->model->info.n_hidden, width = 2 * hidden;
+    for (int t = begin, n; t < end; t += n) {
+        float *gate = b->gate + (ptrdiff_t)t * width;
+        n = UT_MIN(end - t, BLOCK_ROWS);
+        struct ut_piper_step in = {.x = &b->h[0],
+                                   .from = t,
+                                   .bias = l->bias,
+                                   .y = gate,
+                                   .row = width,
+                                   .scale = 1,
+                                   .n_rows = n};
+        ut_piper_step(compute, &l->coupling->layers[l->index].in, &in);
+        compute->kernels->gate_f32(gate, width, gate, width, gate + hidden, width, n, hidden);
+        ut_piper_window_put(compute, &b->acts, t, gate, width, n);
+        skip_step(l, t, n);
+        if (l->index < l->coupling->n_layers - 1) {
+            residual_step(l, t, n);
+        }
+    }
+}
 
 /* h -> sum of the layers' skip outputs. */
 static bool wn(struct ut_piper_session *s, const struct piper_coupling *coupling,
-               const struct buffers *b) {
-    const struct ut_compute *compute = &s->compute;
-    int n = s->n_frames, hidden = s->model->info.n_hidden;
+               struct buffers *b) {
     for (int i = 0; i < coupling->n_layers; i++) {
-        const struct piper_conv *in = &coupling->layers[i].in;
-        const float *bias = ut_piper_conditioned(s, &in->layer, &coupling->cond, 2 * hidden * i);
-        if (!bias) {
+        struct wn_layer layer = {.s = s, .coupling = coupling, .b = b, .index = i};
+        layer.bias = ut_piper_conditioned(s, &coupling->layers[i].in.layer, &coupling->cond,
+                                          2 * s->model->info.n_hidden * i);
+        if (!layer.bias) {
             return false;
         }
-        ut_piper_conv(s, in, b->h, (struct ut_conv){.bias = bias, .y = b->gate, .n_rows = n});
-        ut_gate(compute, b->acts, b->gate, n, hidden);
-        struct ut_conv skip = {.x = b->acts,
-                               .x_row = hidden,
-                               .add = i ? b->skip : NULL,
-                               .add_row = hidden,
-                               .scale = 1,
-                               .y = b->skip,
-                               .y_row = hidden,
-                               .n_rows = n};
-        ut_conv(compute, &coupling->layers[i].skip, &skip);
-        if (i < coupling->n_layers - 1) {
-            struct ut_conv res = {.x = b->acts,
-                                  .x_row = hidden,
-                                  .add = b->h,
-                                  .add_row = hidden,
-                                  .scale = 1,
-                                  .y = b->h,
-                                  .y_row = hidden,
-                                  .n_rows = n};
-            ut_conv(compute, &coupling->layers[i].res, &res);
-        }
+        ut_pool_run(s->compute.pool, s->n_frames, BLOCK_ROWS, wn_rows, &layer);
+        struct ut_piper_window read = b->h[0];
+        b->h[0] = b->h[1];
+        b->h[1] = read;
     }
     return true;
 }
 
 /* The second half of z [n_frames, inter] loses the mean that the first half predicts. */
 static bool couple(struct ut_piper_session *s, const struct piper_coupling *coupling,
-                   const struct buffers *b, float *z) {
+                   struct buffers *b, float *z) {
     int inter = s->model->info.n_inter, hidden = s->model->info.n_hidden;
-    struct ut_conv pre = {
-        .x = z, .x_row = inter, .scale = 1, .y = b->h, .y_row = hidden, .n_rows = s->n_frames};
-    ut_conv(&s->compute, &coupling->pre, &pre);
+    struct ut_arena_mark mark = ut_arena_mark(&s->arena);
+    struct ut_piper_window first;
+    if (!ut_piper_window_over(&s->arena, &first, &coupling->pre, z, inter, s->n_frames)) {
+        return false;
+    }
+    ut_piper_window_put(&s->compute, &first, 0, z, inter, s->n_frames);
+    struct ut_piper_step pre = {.x = &first,
+                                .y = b->raw,
+                                .row = hidden,
+                                .act = &b->h[0],
+                                .act_step = 1,
+                                .scale = 1,
+                                .slope = 1,
+                                .n_rows = s->n_frames};
+    ut_piper_step(&s->compute, &coupling->pre, &pre);
     if (!wn(s, coupling, b)) {
         return false;
     }
     float *second = z + inter / 2;
-    struct ut_conv post = {.x = b->skip,
-                           .x_row = hidden,
-                           .add = second,
-                           .add_row = inter,
-                           .scale = 1,
-                           .y = second,
-                           .y_row = inter,
-                           .n_rows = s->n_frames};
-    ut_conv(&s->compute, &coupling->post, &post);
+    struct ut_piper_step post = {.x = &b->skip_in,
+                                 .add = second,
+                                 .y = second,
+                                 .row = inter,
+                                 .scale = 1,
+                                 .n_rows = s->n_frames};
+    ut_piper_step(&s->compute, &coupling->post, &post);
+    ut_arena_rewind(&s->arena, mark);
     return true;
 }
 
@@ -88,20 +161,40 @@ static void observe(const struct ut_piper_session *s, int index, const float *z)
     ut_piper_observe(s, stage, z, s->model->info.n_inter, s->n_frames, s->model->info.n_inter);
 }
 
-utter_status ut_piper_flow(struct ut_piper_session *s, float *z, utter_error *err) {
+static bool allocate(struct ut_piper_session *s, struct buffers *b) {
     const struct ut_piper *model = s->model;
-    int n = s->n_frames, hidden = model->info.n_hidden, inter = model->info.n_inter, pad = 0;
+    const struct piper_coupling *any = &model->couplings[0];
+    int n = s->n_frames, hidden = model->info.n_hidden, pad = 0;
     for (int i = 0; i < model->n_couplings; i++) {
         for (int j = 0; j < model->couplings[i].n_layers; j++) {
-            int need = model->couplings[i].layers[j].in.pad;
-            pad = need > pad ? need : pad;
+            pad = UT_MAX(pad, model->couplings[i].layers[j].in.pad);
         }
     }
-    struct buffers b = {ut_piper_padded(&s->arena, n, hidden, pad, pad),
-                        ut_piper_padded(&s->arena, n, 2 * hidden, 0, 0),
-                        ut_piper_padded(&s->arena, n, hidden, 0, 0),
-                        ut_piper_padded(&s->arena, n, hidden, 0, 0)};
-    bool ok = !s->arena.failed;
+    *b = (struct buffers){.gate = ut_piper_padded(&s->arena, n, 2 * hidden, 0, 0),
+                          .skip = ut_piper_padded(&s->arena, n, hidden, 0, 0)};
+    bool ok =
+        !s->arena.failed &&
+        ut_piper_window_over(&s->arena, &b->acts, &any->layers[0].skip, b->gate, 2 * hidden, n) &&
+        ut_piper_window_over(&s->arena, &b->skip_in, &any->post, b->skip, hidden, n);
+    for (int i = 0; ok && i < 2; i++) {
+        struct ut_piper_window *h = &b->h[i];
+        ok = ut_piper_window_init(&s->arena, h, &any->layers[0].in, (int64_t)n + 2 * pad, pad);
+        h->end = n;
+        if (ok) {
+            ut_piper_window_pad(h, pad);
+        }
+    }
+    if (ok && b->h[0].kind) {
+        b->raw = ut_piper_padded(&s->arena, n, hidden, 0, 0);
+    }
+    return ok && !s->arena.failed;
+}
+
+utter_status ut_piper_flow(struct ut_piper_session *s, float *z, utter_error *err) {
+    const struct ut_piper *model = s->model;
+    int n = s->n_frames, hidden = model->info.n_hidden, inter = model->info.n_inter;
+    struct buffers b;
+    bool ok = allocate(s, &b);
     for (int i = model->n_couplings - 1; ok && i >= 0; i--) {
         reverse_channels(z, n, inter);
         observe(s, 2 * i + 1, z);

@@ -47,8 +47,7 @@ const float *ut_piper_conditioned(struct ut_piper_session *s, const struct ut_la
     if (!s->g) {
         return layer->bias;
     }
-    int panel = s->compute.kernels->panel,
-        n_padded = (layer->n_out + panel - 1) / panel * panel;
+    int n_padded = layer->n_out + UT_MAX_PANEL; /* enough for a panel of any size */
     float *bias = ut_arena_alloc(&s->arena, (size_t)n_padded, sizeof *bias);
     float *all = ut_arena_alloc(&s->arena, (size_t)cond->n_out, sizeof *all);
     if (!bias || !all) {

@@ -107,6 +107,24 @@ static void pack(struct loader *l, const struct ut_layer_source *source, struct 
     }
 }
 
+/* In the arithmetic that the engine asks for, unless `zero` is 0. What decides lengths is in float
+ * always, so that every arithmetic gives the same. */
+static void pack_conv(struct loader *l, const struct ut_layer_source *source, int zero,
+                      struct piper_conv *out) {
+    const struct ut_narrow *kind = zero ? ut_narrow_kind(&l->model->compute) : NULL;
+    *out = (struct piper_conv){.dilation = 1};
+    if (!kind) {
+        pack(l, source, &out->layer);
+    } else if (l->status == UTTER_OK) {
+        l->status = ut_narrow_pack(&l->model->compute, kind, &l->model->weights, source, zero,
+                                   &out->narrow, l->err);
+        out->layer = (struct ut_layer){.bias = out->narrow.bias,
+                                       .n_out = source->n_out,
+                                       .n_in = source->n_in,
+                                       .n_taps = source->n_taps};
+    }
+}
+
 static void release(struct loader *l, const struct ut_tensor *tensor) {
     if (tensor) {
         ut_weights_release(l->weights, tensor);
@@ -147,42 +165,45 @@ static void load_linear(struct loader *l, struct ut_layer *out, int n_out, int n
     }
 }
 
+/* What a convolution has to be, by its place. */
+struct wanted {
+    int n_out, n_in;
+    int n_taps;    /* 0: any odd number */
+    int zero;      /* of its input rows in narrow arithmetic; 0: the layer stays in float */
+    bool pad_node; /* a Pad node may stand in front */
+};
+
 /* A 1x1 convolution whose outputs are two things of n_out channels each. */
-static void load_linear_split(struct loader *l, struct ut_layer *first, struct ut_layer *second,
-                              int n_out, int n_in, const char *module) {
-    const struct ut_tensor *weight = bind_weight(l, module, 2 * n_out, n_in, 1);
-    const struct ut_tensor *bias = bind_vector(l, module, "bias", 2 * n_out);
+static void load_linear_split(struct loader *l, struct piper_conv *first, struct piper_conv *second,
+                              const struct wanted *want, const char *module) {
+    const struct ut_tensor *weight = bind_weight(l, module, 2 * want->n_out, want->n_in, 1);
+    const struct ut_tensor *bias = bind_vector(l, module, "bias", 2 * want->n_out);
     if (bias && bind_geometry(l, module, 1, 1, false)) {
         struct ut_layer_source source = ut_layer_source_conv(weight, bias);
-        source.n_out = n_out;
-        pack(l, &source, first);
-        source.offset = (ptrdiff_t)n_out * source.out_step;
-        source.bias_offset = (size_t)n_out;
-        pack(l, &source, second);
-        release(l, weight);
-    }
-}
-
-static void load_padded(struct loader *l, struct piper_conv *out, int n_out, int n_in,
-                        const char *module, bool pad_node) {
-    const struct ut_tensor *weight = bind_weight(l, module, n_out, n_in, 0);
-    const struct ut_tensor *bias = bind_vector(l, module, "bias", n_out);
-    int taps = bias ? (int)weight->dims[2] : 0;
-    const struct ut_piper_geometry *geometry =
-        bias ? bind_geometry(l, module, taps, 1, pad_node) : NULL;
-    if (geometry) {
-        struct ut_layer_source source = ut_layer_source_conv(weight, bias);
-        out->dilation = geometry->dilation;
-        out->pad = geometry->dilation * (taps - 1) / 2;
-        pack(l, &source, &out->layer);
+        source.n_out = want->n_out;
+        pack_conv(l, &source, want->zero, first);
+        source.offset = (ptrdiff_t)want->n_out * source.out_step;
+        source.bias_offset = (size_t)want->n_out;
+        pack_conv(l, &source, want->zero, second);
         release(l, weight);
     }
 }
 
 /* A convolution with "same" padding; odd kernels only, as everywhere in Piper. */
-static void load_conv(struct loader *l, struct piper_conv *out, int n_out, int n_in,
+static void load_conv(struct loader *l, struct piper_conv *out, const struct wanted *want,
                       const char *module) {
-    load_padded(l, out, n_out, n_in, module, false);
+    const struct ut_tensor *weight = bind_weight(l, module, want->n_out, want->n_in, want->n_taps);
+    const struct ut_tensor *bias = bind_vector(l, module, "bias", want->n_out);
+    int taps = bias ? (int)weight->dims[2] : 0;
+    const struct ut_piper_geometry *geometry =
+        bias ? bind_geometry(l, module, taps, 1, want->pad_node) : NULL;
+    if (geometry) {
+        struct ut_layer_source source = ut_layer_source_conv(weight, bias);
+        pack_conv(l, &source, want->zero, out);
+        out->dilation = geometry->dilation;
+        out->pad = geometry->dilation * (taps - 1) / 2;
+        release(l, weight);
+    }
 }
 
 static void *new_part(struct loader *l, size_t count, size_t size) {
@@ -263,9 +284,11 @@ static void load_encoder_layer(struct loader *l, int i) {
     name_of(name, "enc_p.encoder.ffn_layers.%d.conv_1", i);
     const struct ut_tensor *ffn = bind_weight(l, name, 0, hidden, 0);
     int filter = ffn ? (int)ffn->dims[0] : 0;
-    load_padded(l, &layer->ffn_1, filter, hidden, name, true);
+    load_conv(l, &layer->ffn_1, &(struct wanted){.n_out = filter, .n_in = hidden, .pad_node = true},
+              name);
     name_of(name, "enc_p.encoder.ffn_layers.%d.conv_2", i);
-    load_padded(l, &layer->ffn_2, hidden, filter, name, true);
+    load_conv(l, &layer->ffn_2, &(struct wanted){.n_out = hidden, .n_in = filter, .pad_node = true},
+              name);
     load_norm(l, &layer->norm_2, hidden, name_of(name, "enc_p.encoder.norm_layers_2.%d", i));
 }
 
@@ -303,7 +326,8 @@ static void load_encoder(struct loader *l) {
         }
         load_encoder_layer(l, model->info.n_layers++);
     }
-    load_linear_split(l, &model->proj_m, &model->proj_logs, inter, hidden, "enc_p.proj");
+    load_linear_split(l, &model->proj_m, &model->proj_logs,
+                      &(struct wanted){.n_out = inter, .n_in = hidden}, "enc_p.proj");
 }
 
 static void load_speakers(struct loader *l) {
@@ -414,9 +438,9 @@ static void load_ddp(struct loader *l, struct piper_ddp *ddp) {
     const struct ut_tensor *bias = bind(l, "dp.conv_1.bias", 1, (uint64_t[]){0});
     int filter = bias ? (int)bias->dims[0] : 0;
     load_cond(l, &ddp->cond, hidden, "dp.cond");
-    load_conv(l, &ddp->conv_1, filter, hidden, "dp.conv_1");
+    load_conv(l, &ddp->conv_1, &(struct wanted){.n_out = filter, .n_in = hidden}, "dp.conv_1");
     load_norm(l, &ddp->norm_1, filter, "dp.norm_1");
-    load_conv(l, &ddp->conv_2, filter, filter, "dp.conv_2");
+    load_conv(l, &ddp->conv_2, &(struct wanted){.n_out = filter, .n_in = filter}, "dp.conv_2");
     load_norm(l, &ddp->norm_2, filter, "dp.norm_2");
     load_linear(l, &ddp->proj, 1, filter, "dp.proj");
 }
@@ -436,31 +460,40 @@ static void load_durations(struct loader *l) {
     }
 }
 
+static void load_post(struct loader *l, struct piper_conv *out, int half, int hidden,
+                      const char *module) {
+    const struct ut_tensor *weight = bind_weight(l, module, half, hidden, 1);
+    const struct ut_tensor *bias = bind_vector(l, module, "bias", half);
+    if (bias && bind_geometry(l, module, 1, 1, false)) {
+        struct ut_layer_source source = ut_layer_source_conv(weight, bias);
+        source.negate = true;
+        pack_conv(l, &source, UT_NARROW_ZERO_EVEN, out);
+        release(l, weight);
+    }
+}
+
 static void load_coupling(struct loader *l, struct piper_coupling *out, int index) {
     int hidden = l->model->info.n_hidden, half = l->model->info.n_inter / 2;
+    struct wanted pre = {.n_out = hidden, .n_in = half, .n_taps = 1, .zero = UT_NARROW_ZERO_EVEN};
+    struct wanted in = {.n_out = 2 * hidden, .n_in = hidden, .zero = UT_NARROW_ZERO_EVEN};
+    struct wanted res_skip = {
+        .n_out = hidden, .n_in = hidden, .n_taps = 1, .zero = UT_NARROW_ZERO_EVEN};
     char name[NAME_SIZE];
-    load_linear(l, &out->pre, hidden, half, name_of(name, "flow.flows.%d.pre", index));
-    const struct ut_tensor *weight =
-        bind_weight(l, name_of(name, "flow.flows.%d.post", index), half, hidden, 1);
-    const struct ut_tensor *bias = bind_vector(l, name, "bias", half);
-    if (bias && bind_geometry(l, name, 1, 1, false)) {
-        struct ut_layer_source post = ut_layer_source_conv(weight, bias);
-        post.negate = true;
-        pack(l, &post, &out->post);
-    }
+    load_conv(l, &out->pre, &pre, name_of(name, "flow.flows.%d.pre", index));
+    load_post(l, &out->post, half, hidden, name_of(name, "flow.flows.%d.post", index));
     while (has(l, name_of(name, "flow.flows.%d.enc.in_layers.%d", index, out->n_layers))) {
         if (out->n_layers == PIPER_MAX_WN) {
             fail(l, "flow.flows.%d has more than %d layers", index, PIPER_MAX_WN);
             return;
         }
-        load_conv(l, &out->layers[out->n_layers++].in, 2 * hidden, hidden, name);
+        load_conv(l, &out->layers[out->n_layers++].in, &in, name);
     }
     for (int i = 0; i < out->n_layers; i++) {
         name_of(name, "flow.flows.%d.enc.res_skip_layers.%d", index, i);
         if (i == out->n_layers - 1) {
-            load_linear(l, &out->layers[i].skip, hidden, hidden, name);
+            load_conv(l, &out->layers[i].skip, &res_skip, name);
         } else {
-            load_linear_split(l, &out->layers[i].res, &out->layers[i].skip, hidden, hidden, name);
+            load_linear_split(l, &out->layers[i].res, &out->layers[i].skip, &res_skip, name);
         }
     }
     if (out->n_layers == 0) {
@@ -506,10 +539,10 @@ static void load_phases(struct loader *l, struct piper_upsample *up, const struc
                                          .n_out = up->n_out,
                                          .n_taps = n_taps,
                                          .n_in = n_in};
-        up->shift[r] = base - (n_taps - 1);
-        up->left = UT_MAX(up->left, -up->shift[r]);
+        pack_conv(l, &source, UT_NARROW_ZERO_LEAKY, &up->phase[r]);
+        up->phase[r].pad = n_taps - 1 - base;
+        up->left = UT_MAX(up->left, up->phase[r].pad);
         up->right = UT_MAX(up->right, base);
-        pack(l, &source, &up->phase[r]);
     }
 }
 
@@ -542,6 +575,7 @@ static void load_upsample(struct loader *l, struct piper_upsample *up, int n_in,
 
 static void load_resblock(struct loader *l, struct piper_resblock *block, int n_ch, int index) {
     bool pairs = l->model->info.resblock1;
+    struct wanted want = {.n_out = n_ch, .n_in = n_ch, .zero = UT_NARROW_ZERO_LEAKY};
     char name[NAME_SIZE];
     for (int i = 0;
          has(l, name_of(name, "dec.resblocks.%d.convs%s.%d", index, pairs ? "1" : "", i)); i++) {
@@ -549,10 +583,10 @@ static void load_resblock(struct loader *l, struct piper_resblock *block, int n_
             fail(l, "dec.resblocks.%d has too many convolutions", index);
             return;
         }
-        load_conv(l, &block->convs[block->n_convs], n_ch, n_ch, name);
+        load_conv(l, &block->convs[block->n_convs], &want, name);
         block->residual[block->n_convs++] = !pairs;
         if (pairs) {
-            load_conv(l, &block->convs[block->n_convs], n_ch, n_ch,
+            load_conv(l, &block->convs[block->n_convs], &want,
                       name_of(name, "dec.resblocks.%d.convs2.%d", index, i));
             block->residual[block->n_convs++] = true;
         }
@@ -627,7 +661,9 @@ static void load_decoder(struct loader *l) {
         return;
     }
     int n_ch = (int)bias->dims[0];
-    load_conv(l, &decoder->conv_pre, n_ch, l->model->info.n_inter, "dec.conv_pre");
+    struct wanted pre = {
+        .n_out = n_ch, .n_in = l->model->info.n_inter, .zero = UT_NARROW_ZERO_EVEN};
+    load_conv(l, &decoder->conv_pre, &pre, "dec.conv_pre");
     load_cond(l, &decoder->cond, n_ch, "dec.cond");
     load_stages(l, decoder, n_ch);
     if (l->status == UTTER_OK) {

@@ -4,6 +4,7 @@
 #define UT_PIPER_MODEL_H
 
 #include "models/piper/piper.h"
+#include "models/piper/window.h"
 
 enum {
     PIPER_MAX_LAYERS = 32,   /* of the text encoder */
@@ -14,12 +15,6 @@ enum {
     PIPER_MAX_CHAIN = 12,    /* convolutions in a row in one residual block */
     PIPER_MAX_RATE = 32,
     PIPER_SPLINE_BINS = 10,
-};
-
-/* A convolution with "same" padding: pad zeros on each side. */
-struct piper_conv {
-    struct ut_layer layer;
-    int dilation, pad;
 };
 
 struct piper_encoder_layer {
@@ -61,20 +56,19 @@ struct piper_ddp {
 };
 
 struct piper_coupling {
-    struct ut_layer pre, post, cond; /* post is negated: its output is subtracted */
+    struct piper_conv pre, post; /* post is negated: its output is subtracted */
+    struct ut_layer cond;
     int n_layers;
     struct {
-        struct piper_conv in;
-        struct ut_layer res, skip; /* res is absent in the last layer */
+        struct piper_conv in, res, skip; /* res is absent in the last layer */
     } layers[PIPER_MAX_WN];
 };
 
-/* One transposed convolution as `rate` ordinary ones: output row m * rate + r reads the input rows from
- * m + shift[r] on. */
+/* One transposed convolution as `rate` ordinary ones: output row m * rate + r is what phase r makes of input row m
+ * and its neighbours. */
 struct piper_upsample {
     int rate, n_out, left, right; /* rows of input needed before and behind row m */
-    struct ut_layer phase[PIPER_MAX_RATE];
-    int shift[PIPER_MAX_RATE];
+    struct piper_conv phase[PIPER_MAX_RATE];
 };
 
 /* A residual block as a chain of convolutions on leaky ReLUs. `residual` convolutions add the block's
@@ -114,7 +108,7 @@ struct ut_piper {
     float *emb;   /* [n_vocab, hidden], times sqrt(hidden) */
     float *emb_g; /* [n_speakers, gin] */
     struct piper_encoder_layer layers[PIPER_MAX_LAYERS];
-    struct ut_layer proj_m, proj_logs;
+    struct piper_conv proj_m, proj_logs;
     struct piper_sdp *sdp; /* one of the two */
     struct piper_ddp *ddp;
     struct piper_coupling *couplings; /* [n_couplings], in the order of the checkpoint */
@@ -159,7 +153,7 @@ utter_status ut_piper_encode(struct ut_piper_session *s, float **x, float **m, f
 utter_status ut_piper_durations(struct ut_piper_session *s, const float *x, int32_t **durations,
                                 utter_error *err); /* [n_ids]; sets n_frames */
 utter_status ut_piper_flow(struct ut_piper_session *s, float *z, utter_error *err); /* [n_frames, inter] */
-utter_status ut_piper_decode(struct ut_piper_session *s, const float *z, uint64_t *n_samples,
-                             utter_error *err);
+utter_status ut_piper_decode(struct ut_piper_session *s, float *z, uint64_t *n_samples,
+                             utter_error *err); /* z as from the flow, conv_pre's pad of zero rows around it */
 
 #endif

@@ -62,6 +62,7 @@ TESTED_BY = {
     "models/piper/load.c": "tests/models/hostile.c",
     "models/piper/tensor_map.c": "tests/models/voices.c",
     "models/piper/trace.c": "tests/models/trace.c",
+    "models/piper/window.c": "tests/models/piper/narrow.c",
     "text/clause_reader.c": "tests/text/phonemes.c",
     "text/lexicon_entries.c": "tests/text/lexicon_misaki.c",
     "text/lexicon_rules_words.c": "tests/text/lexicon_rules.c",

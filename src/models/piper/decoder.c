@@ -40,6 +40,8 @@ struct stage_state {
 struct decoder {
     struct ut_piper_session *s;
     const struct piper_decoder *model;
+    float
+        *pre; /* [a tile of frames, C] of conv_pre, where it is a float layer before a narrow one */
     struct stage_state stages[PIPER_MAX_STAGES];
     struct ut_piper_window last; /* leaky ReLU of the last stage, input of conv_post */
     int64_t total;               /* samples */
@@ -279,6 +281,10 @@ static bool init(struct decoder *d, int64_t *frames_at_once) {
     d->total = rows;
     ok = ok && ut_piper_window_init_floats(arena, &d->last, d->model->post_channels,
                                            arriving + 4 * pad, pad);
+    const struct ut_piper_window *in = &d->stages[0].in;
+    if (in->kind && !d->model->conv_pre.narrow.kind) {
+        d->pre = ut_arena_alloc(arena, (size_t)(*frames_at_once * in->n_ch), sizeof(float));
+    }
     d->samples = ut_arena_alloc(arena, SAMPLES_PER_CALL, sizeof(float));
     if (d->s->request->observer) {
         d->linear = ut_arena_alloc(arena, SAMPLES_PER_CALL, sizeof(float));
@@ -294,6 +300,8 @@ static void conv_pre(struct decoder *d, const struct ut_piper_window *z, const f
     struct ut_piper_step step = {.x = z,
                                  .from = out->end,
                                  .bias = bias,
+                                 .y = d->pre,
+                                 .row = out->n_ch,
                                  .act = out,
                                  .act_from = out->end,
                                  .act_step = 1,

@@ -460,6 +460,14 @@ static void load_durations(struct loader *l) {
     }
 }
 
+/* Of the rows that layers between the durations and the first upsampling meet. In voices with
+ * ResBlock1, "high", these layers are 2 % of the arithmetic and stay in float: chains of six
+ * convolutions leave the audio less room for what they would add to its error (log-spectral
+ * distance 1.1 dB, without them 0.9). */
+static int zero_of_frames(const struct loader *l) {
+    return l->model->info.resblock1 ? 0 : UT_NARROW_ZERO_EVEN;
+}
+
 static void load_post(struct loader *l, struct piper_conv *out, int half, int hidden,
                       const char *module) {
     const struct ut_tensor *weight = bind_weight(l, module, half, hidden, 1);
@@ -467,17 +475,17 @@ static void load_post(struct loader *l, struct piper_conv *out, int half, int hi
     if (bias && bind_geometry(l, module, 1, 1, false)) {
         struct ut_layer_source source = ut_layer_source_conv(weight, bias);
         source.negate = true;
-        pack_conv(l, &source, UT_NARROW_ZERO_EVEN, out);
+        pack_conv(l, &source, zero_of_frames(l), out);
         release(l, weight);
     }
 }
 
 static void load_coupling(struct loader *l, struct piper_coupling *out, int index) {
     int hidden = l->model->info.n_hidden, half = l->model->info.n_inter / 2;
-    struct wanted pre = {.n_out = hidden, .n_in = half, .n_taps = 1, .zero = UT_NARROW_ZERO_EVEN};
-    struct wanted in = {.n_out = 2 * hidden, .n_in = hidden, .zero = UT_NARROW_ZERO_EVEN};
-    struct wanted res_skip = {
-        .n_out = hidden, .n_in = hidden, .n_taps = 1, .zero = UT_NARROW_ZERO_EVEN};
+    int zero = zero_of_frames(l);
+    struct wanted pre = {.n_out = hidden, .n_in = half, .n_taps = 1, .zero = zero};
+    struct wanted in = {.n_out = 2 * hidden, .n_in = hidden, .zero = zero};
+    struct wanted res_skip = {.n_out = hidden, .n_in = hidden, .n_taps = 1, .zero = zero};
     char name[NAME_SIZE];
     load_conv(l, &out->pre, &pre, name_of(name, "flow.flows.%d.pre", index));
     load_post(l, &out->post, half, hidden, name_of(name, "flow.flows.%d.post", index));
@@ -620,7 +628,6 @@ static void load_stages(struct loader *l, struct piper_decoder *decoder, int n_c
              n_blocks);
         return;
     }
-    l->model->info.resblock1 = has(l, "dec.resblocks.0.convs1.0");
     l->model->info.n_stages = decoder->n_stages = n_stages;
     l->model->info.n_resblocks = n_blocks / n_stages;
     l->model->info.hop_length = 1;
@@ -661,8 +668,7 @@ static void load_decoder(struct loader *l) {
         return;
     }
     int n_ch = (int)bias->dims[0];
-    struct wanted pre = {
-        .n_out = n_ch, .n_in = l->model->info.n_inter, .zero = UT_NARROW_ZERO_EVEN};
+    struct wanted pre = {.n_out = n_ch, .n_in = l->model->info.n_inter, .zero = zero_of_frames(l)};
     load_conv(l, &decoder->conv_pre, &pre, "dec.conv_pre");
     load_cond(l, &decoder->cond, n_ch, "dec.cond");
     load_stages(l, decoder, n_ch);
@@ -710,6 +716,7 @@ static utter_status load_tensors(struct loader *l, const char *json, size_t n_js
         load_encoder(l);
         load_speakers(l);
         load_durations(l);
+        model->info.resblock1 = has(l, "dec.resblocks.0.convs1.0");
         load_flow(l);
         load_decoder(l);
         check_against_config(l);

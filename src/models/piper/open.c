@@ -26,8 +26,8 @@ static utter_status find_config(const char *model, char *path, utter_error *err)
     return UTTER_OK;
 }
 
-utter_status ut_piper_read_config(struct ut_mem *mem, const char *model_path, char **text, size_t *n,
-                                  utter_error *err) {
+utter_status ut_piper_read_config(struct ut_mem *mem, const char *model_path, char **text,
+                                  size_t *n, utter_error *err) {
     char path[CONFIG_PATH_MAX];
     *text = NULL;
     utter_status status = find_config(model_path, path, err);

@@ -93,19 +93,26 @@ static struct ut_narrow_rows narrow_rows(const struct ut_piper_window *w, int64_
                                    .zero = w->zero};
 }
 
+/* The leaky ReLU of x to rows row, row + step, ... of a narrow window. */
+static void quantize(const struct ut_compute *compute, const struct ut_piper_window *w, int64_t row,
+                     int step, const struct ut_modulate *from) {
+    struct ut_narrow_rows to = narrow_rows(w, row, step);
+    ut_narrow_quantize(compute, w->kind, from, &to);
+}
+
 void ut_piper_window_put(const struct ut_compute *compute, const struct ut_piper_window *w,
                          int64_t row, const float *x, ptrdiff_t x_row, int n_rows) {
     if (w->kind) {
         struct ut_modulate from = {
             .x = x, .x_row = x_row, .slope = 1, .n_rows = n_rows, .n_ch = w->n_ch};
-        struct ut_narrow_rows to = narrow_rows(w, row, 1);
-        ut_narrow_quantize(compute, w->kind, &from, &to);
+        quantize(compute, w, row, 1, &from);
     }
 }
 
 static void float_step(const struct ut_compute *compute, const struct piper_conv *conv,
                        const struct ut_piper_step *step) {
     const struct ut_piper_window *x = step->x, *act = step->act;
+    bool floats = act && !act->kind;
     ptrdiff_t x_row = x->pitch / (ptrdiff_t)sizeof(float);
     struct ut_conv op = {.x = ut_piper_window_floats(x, step->from - conv->pad),
                          .x_row = x_row,
@@ -118,12 +125,20 @@ static void float_step(const struct ut_compute *compute, const struct piper_conv
                          .scale = step->scale,
                          .y = step->y,
                          .y_row = step->row,
-                         .y_act = act ? ut_piper_window_floats(act, step->act_from) : NULL,
+                         .y_act = floats ? ut_piper_window_floats(act, step->act_from) : NULL,
                          .y_act_row =
-                             act ? step->act_step * act->pitch / (ptrdiff_t)sizeof(float) : 0,
+                             floats ? step->act_step * act->pitch / (ptrdiff_t)sizeof(float) : 0,
                          .slope = step->slope,
                          .n_rows = step->n_rows};
     ut_conv(compute, &conv->layer, &op);
+    if (act && act->kind) {
+        struct ut_modulate from = {.x = step->y,
+                                   .x_row = step->row,
+                                   .slope = step->slope,
+                                   .n_rows = step->n_rows,
+                                   .n_ch = act->n_ch};
+        quantize(compute, act, step->act_from, step->act_step, &from);
+    }
 }
 
 static void narrow_step(const struct ut_compute *compute, const struct piper_conv *conv,

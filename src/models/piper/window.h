@@ -56,7 +56,8 @@ struct ut_piper_step {
     const float *add, *add2; /* NULL: none; may be y */
     float *y;                /* NULL: not wanted */
     ptrdiff_t row;           /* floats between rows of add, add2 and y */
-    const struct ut_piper_window *act; /* NULL: not wanted */
+    /* NULL: not wanted. Narrow rows come from a float layer by way of y, which must be given then. */
+    const struct ut_piper_window *act;
     int64_t act_from;
     int act_step;
     float scale, slope;

@@ -257,6 +257,7 @@ typedef struct utter_speak_options {
     /* A speaker by name, used instead of `speaker`; of Kokoro also a mixture of several,
      * "af_bella(0.7)+af_sky(0.3)". NULL: `speaker`. */
     const char *voice;
+    bool stages; /* keep what utter_stream_stage tells; costs up to 1 % of the time */
 } utter_speak_options;
 
 UTTER_API void utter_speak_options_init(utter_speak_options *options);
@@ -304,6 +305,35 @@ UTTER_API UTTER_CHECKED utter_status utter_stream_speak_ids(utter_stream *stream
 /* Makes the running or, if none runs, the next speak of this stream end with ERROR_CANCELLED within
  * one tile of the decoder (tens of milliseconds). Any thread; not a signal handler. */
 UTTER_API void utter_stream_cancel(utter_stream *stream);
+
+/* One part of a model: what it took in the stream's last call with utter_speak_options.stages, of all its
+ * sentences together. Multiply-accumulates are those of the model's definition, by the arithmetic they were done in,
+ * also where fewer were made; weights count once for each sentence, as they lie in memory. */
+typedef struct utter_stage {
+    size_t size;
+    const char *name; /* "encoder"; static storage */
+    double wall_s;
+    double cpu_s; /* of the whole process */
+    uint64_t n_macs_f32, n_macs_bf16, n_macs_int8;
+    uint64_t weight_bytes;
+} utter_stage;
+
+/* Stage `index` in the order of the model; false when there are no more, when the call did not ask for them, and
+ * for voices that are not native. Set out->size first. Not while the stream speaks. */
+UTTER_API bool utter_stream_stage(const utter_stream *stream, int32_t index, utter_stage *out);
+
+/* What this machine can do at the engine's processor level on its threads together, measured now, in some tenths of a
+ * second: multiply-accumulates on registers, and reading memory. A stage takes no less time than these
+ * allow. */
+typedef struct utter_peaks {
+    size_t size;
+    double f32_macs_per_s, bf16_macs_per_s, int8_macs_per_s; /* 0: the level has no arithmetic of that kind */
+    double read_bytes_per_s;                                 /* of memory that is in no cache; 0: not known */
+} utter_peaks;
+
+/* Set out->size first. ERROR_MEMORY when there is none for what is read. */
+UTTER_API UTTER_CHECKED utter_status utter_engine_peaks(utter_engine *engine, utter_peaks *out,
+                                                        utter_error *err);
 
 /* ---- Audio out ---------------------------------------------------------------------------- */
 

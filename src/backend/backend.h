@@ -69,6 +69,7 @@ struct ut_speak_params { /* resolved: no NAN, no -1 */
     bool (*sink)(void *user, const float *samples, size_t n);
     void *user;
     const _Atomic bool *cancel;
+    struct ut_tally *tally; /* of native voices; NULL: nothing is counted */
 };
 
 struct ut_speak_stats { /* `speak` adds to these, also when it fails */

@@ -129,6 +129,7 @@ static utter_status kokoro_speak(struct ut_backend_session *base, const struct u
         .sink = params->sink,
         .user = params->user,
         .cancel = params->cancel,
+        .tally = params->tally,
     };
     status = status ? status : ut_kokoro_run(session->kokoro, &request, &result, err);
     stats->encode_s += result.encode_s;

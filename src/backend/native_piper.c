@@ -145,6 +145,7 @@ static utter_status piper_speak(struct ut_backend_session *base, const struct ut
         .sink = params->sink,
         .user = params->user,
         .cancel = params->cancel,
+        .tally = params->tally,
     };
     utter_status status = ut_piper_run(session_of(base)->piper, &request, &result, err);
     stats->encode_s += result.encode_s;

@@ -143,6 +143,12 @@ bool ut_attention(const struct ut_compute *compute, struct ut_arena *arena,
     if (!k_panels || !v_panels || !scores || !band) {
         return false;
     }
+    /* q k and p v, and the band of each. */
+    uint64_t n_columns =
+        2 * ((uint64_t)op->n_rows + (op->rel_k ? 2 * (uint64_t)op->window + 1 : 0));
+    ut_tally_count(compute->tally, UT_TALLY_F32,
+                   (uint64_t)op->n_rows * n_columns * (uint64_t)op->n_heads * (uint64_t)op->d, NULL,
+                   0);
     for (int i = 0; i < op->n_heads; i++) {
         ptrdiff_t at = (ptrdiff_t)i * op->d;
         pack(k_panels, op->k + at, row, 1, op->n_rows, op->d, panel);

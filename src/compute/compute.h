@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "compute/arena.h"
 #include "compute/pool.h"
+#include "compute/tally.h"
 #include "kernels/kernels.h"
 #include "weights/weights.h"
 
@@ -26,6 +27,7 @@ struct ut_compute {
     enum ut_precision precision;
     bool exact; /* no layer by minimal filtering */
     const struct ut_minimal_table *minimal; /* which layers are; NULL: built in (minimal.h) */
+    struct ut_tally *tally; /* of one session; NULL: nothing is counted */
 };
 
 struct ut_narrow_layer;
@@ -48,6 +50,9 @@ static inline ut_conv_fn ut_conv_kernel(const struct ut_kernels *kernels, enum u
            : type == UT_BF16 ? kernels->conv_bf16
                              : kernels->conv_f32;
 }
+
+/* Counts a layer, in its narrow form where it has one, that is applied to n_rows output rows (layer.c). */
+void ut_layer_count(const struct ut_compute *compute, const struct ut_layer *layer, int n_rows);
 
 /* Where a layer's weights lie in a tensor: element (o, k, c) at offset + o * out_step + k * tap_step +
  * c * in_step. Steps may be negative (taps in reverse); the caller guarantees that all elements are

@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "compute/layer.h"
 #include "compute/minimal.h"
+#include "compute/narrow.h"
 
 struct ut_layer_source ut_layer_source_conv(const struct ut_tensor *weight,
                                             const struct ut_tensor *bias) {
@@ -278,4 +279,28 @@ utter_status ut_tensor_load(struct ut_arena *arena, const struct ut_tensor *tens
     }
     *out = values;
     return UTTER_OK;
+}
+
+/* ---- Counting -----------------------------------------------------------------------------------
+ */
+
+void ut_layer_count(const struct ut_compute *compute, const struct ut_layer *layer, int n_rows) {
+    if (!compute->tally) {
+        return;
+    }
+    if (layer->narrow) {
+        ut_narrow_layer_count(compute, layer->narrow, n_rows);
+        return;
+    }
+    int panel = compute->kernels->panel;
+    const struct ut_minimal *minimal = layer->minimal;
+    uint64_t n_stored_taps =
+        minimal ? (uint64_t)ut_minimal_n_points(minimal) * (uint64_t)minimal->scheme->n_pieces
+                : (uint64_t)layer->n_taps;
+    uint64_t n_in = (uint64_t)layer->n_in;
+    uint64_t n_padded = (uint64_t)((layer->n_out + panel - 1) / panel * panel);
+    ut_tally_count(compute->tally, UT_TALLY_F32,
+                   (uint64_t)layer->n_taps * n_in * (uint64_t)layer->n_out * (uint64_t)n_rows,
+                   layer->panels,
+                   (size_t)(n_stored_taps * n_in * n_padded) * ut_dtype_size(layer->type));
 }

@@ -92,6 +92,9 @@ bool ut_lstm_run(const struct ut_compute *compute, struct ut_arena *arena,
     struct ut_arena_mark mark = ut_arena_mark(arena);
     struct chain chain = {.kernels = compute->kernels, .lstm = lstm, .y = y, .y_row = y_row};
     bool ok = allocate(&chain, arena, n_rows);
+    for (int i = 0; i < 2; i++) {
+        ut_layer_count(compute, &lstm->directions[i].recurrent, n_rows);
+    }
     for (int done = 0; ok && done < n_rows; done += chain.n) {
         chain.n = UT_MIN(n_rows - done, BLOCK_ROWS);
         chain.first[0] = done;

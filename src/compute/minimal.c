@@ -399,6 +399,7 @@ bool ut_minimal_conv(const struct ut_compute *compute, struct ut_arena *arena,
     if (!job.scratch) {
         return false;
     }
+    ut_layer_count(compute, layer, op->n_rows);
     int block = job.n_tiles * layer->minimal->scheme->n_outputs;
     ut_pool_run(compute->pool, (op->n_rows + block - 1) / block, 1, conv_blocks, &job);
     ut_arena_rewind(arena, mark);

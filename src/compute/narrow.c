@@ -153,6 +153,16 @@ static void conv_rows(void *user, int begin, int end) {
     job->kind->conv(&part);
 }
 
+void ut_narrow_layer_count(const struct ut_compute *compute, const struct ut_narrow_layer *layer,
+                           int n_rows) {
+    bool is_float = layer->kind == compute->kernels->b16;
+    size_t n_panels = (size_t)((layer->n_out + layer->kind->panel - 1) / layer->kind->panel);
+    ut_tally_count(compute->tally, is_float ? UT_TALLY_BF16 : UT_TALLY_INT8,
+                   (uint64_t)layer->n_taps * (uint64_t)layer->n_in * (uint64_t)layer->n_out *
+                       (uint64_t)n_rows,
+                   layer->panels, n_panels * layer->kind->panel_bytes(layer->n_taps, layer->n_in));
+}
+
 void ut_narrow_conv(const struct ut_compute *compute, const struct ut_narrow_layer *layer,
                     const struct ut_narrow_conv *op) {
     struct ut_narrow_conv whole = *op;
@@ -163,6 +173,7 @@ void ut_narrow_conv(const struct ut_compute *compute, const struct ut_narrow_lay
     whole.n_in = layer->n_in;
     whole.n_out = layer->n_out;
     struct conv_job job = {layer->kind, &whole};
+    ut_narrow_layer_count(compute, layer, op->n_rows);
     ut_pool_run(compute->pool, op->n_rows, ROW_GRAIN, conv_rows, &job);
 }
 

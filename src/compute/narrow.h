@@ -27,6 +27,10 @@ UTTER_CHECKED utter_status ut_narrow_pack(const struct ut_compute *compute,
 void ut_narrow_conv(const struct ut_compute *compute, const struct ut_narrow_layer *layer,
                     const struct ut_narrow_conv *op);
 
+/* Counts a layer that is applied to n_rows output rows, for operations that call its kind themselves. */
+void ut_narrow_layer_count(const struct ut_compute *compute, const struct ut_narrow_layer *layer,
+                           int n_rows);
+
 /* Rows of floats, modulated, into narrow form. */
 void ut_narrow_quantize(const struct ut_compute *compute, const struct ut_narrow *kind,
                         const struct ut_modulate *from, const struct ut_narrow_rows *to);

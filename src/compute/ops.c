@@ -31,6 +31,7 @@ void ut_conv(const struct ut_compute *compute, const struct ut_layer *layer,
     whole.n_in = layer->n_in;
     whole.n_out = layer->n_out;
     struct conv_job job = {&whole, ut_conv_kernel(compute->kernels, layer->type)};
+    ut_layer_count(compute, layer, op->n_rows);
     ut_pool_run(compute->pool, op->n_rows, CONV_GRAIN, conv_rows, &job);
 }
 
@@ -50,6 +51,9 @@ static void depthwise_rows(void *user, int begin, int end) {
 
 void ut_depthwise(const struct ut_compute *compute, const struct ut_depthwise *op) {
     struct depthwise_job job = {op, compute->kernels};
+    uint64_t n = (uint64_t)op->n_taps * (uint64_t)op->n_ch;
+    ut_tally_count(compute->tally, UT_TALLY_F32, n * (uint64_t)op->n_rows, op->w,
+                   (size_t)n * sizeof *op->w);
     ut_pool_run(compute->pool, op->n_rows, ROW_GRAIN, depthwise_rows, &job);
 }
 
@@ -135,5 +139,7 @@ static void tanh_rows(void *user, int begin, int end) {
 void ut_conv_tanh(const struct ut_compute *compute, float *y, float *linear, const float *x,
                   ptrdiff_t x_row, const float *w, int n, int n_rows) {
     struct tanh_job job = {compute->kernels, y, linear, x, w, x_row, n};
+    ut_tally_count(compute->tally, UT_TALLY_F32, (uint64_t)n * (uint64_t)n_rows, w,
+                   (size_t)n * sizeof *w);
     ut_pool_run(compute->pool, n_rows, ROW_GRAIN, tanh_rows, &job);
 }

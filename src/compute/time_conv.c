@@ -291,6 +291,7 @@ bool ut_time_conv_run(const struct ut_compute *compute, struct ut_arena *arena,
             return false;
         }
     }
+    ut_layer_count(compute, layer, op->n_rows);
     ut_pool_run(compute->pool, job.n_blocks * job.n_groups, 1, run_items, &job);
     ut_arena_rewind(arena, mark);
     return true;

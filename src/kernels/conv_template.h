@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "kernels/levels.h"
+#include "kernels/peak_template.h"
 #include "kernels/unroll.h"
 
 enum weight_type { WEIGHT_F32, WEIGHT_F16, WEIGHT_BF16 };
@@ -232,6 +233,8 @@ static void fill_conv(struct ut_kernels *table) {
     table->conv_f32 = conv_f32;
     table->conv_f16 = conv_f16;
     table->conv_bf16 = conv_bf16;
+    table->peak_f32 = peak_f32;
+    table->read_f32 = read_f32;
 }
 
 #endif

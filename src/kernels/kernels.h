@@ -162,6 +162,11 @@ struct ut_kernels {
 
     const struct ut_narrow *i8;  /* int8 x int8 with sums in int32 */
     const struct ut_narrow *b16; /* bfloat16 x bfloat16; NULL: the level has none */
+
+    /* Loops to time, for what the level can do at most; NULL at the scalar level. n rounds of multiply-adds
+     * in registers, whose number is returned; the sum of n floats, in any order. */
+    double (*peak_f32)(long n);
+    float (*read_f32)(const float *x, size_t n);
 };
 
 /* The table of a level; NULL when this processor or build lacks it. Tables are constant after the

@@ -75,6 +75,7 @@ struct ut_narrow {
     /* f(x * scale + shift) of kernels.h in narrow form; from->y is not used. n_ch <= UT_NARROW_MAX_CH. */
     void (*quantize)(const struct ut_modulate *from, const struct ut_narrow_rows *to);
     void (*conv)(const struct ut_narrow_conv *op);
+    double (*peak)(long n); /* as peak_f32 of kernels.h; NULL: none */
 };
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backend/native.h"
+#include "compute/peaks.h"
 #include "kernels/cpu.h"
 #include "speech/speech.h"
 #include "ut_config.h"
@@ -145,6 +146,25 @@ void utter_engine_counters(const utter_engine *engine, utter_counters *out) {
         .n_unit_failures = atomic_load(&engine->n_unit_failures),
     };
     ut_options_write(out, &counters, sizeof counters);
+}
+
+utter_status utter_engine_peaks(utter_engine *engine, utter_peaks *out, utter_error *err) {
+    struct ut_peaks peaks;
+    if (!engine || !out) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "engine and out must not be NULL");
+    }
+    if (!ut_peaks_measure(&engine->context.compute, &engine->mem, &peaks)) {
+        return ut_fail(err, UTTER_ERROR_MEMORY, "no memory to measure how fast it is read");
+    }
+    utter_peaks known = {
+        .size = sizeof known,
+        .f32_macs_per_s = peaks.macs_per_s[UT_TALLY_F32],
+        .bf16_macs_per_s = peaks.macs_per_s[UT_TALLY_BF16],
+        .int8_macs_per_s = peaks.macs_per_s[UT_TALLY_INT8],
+        .read_bytes_per_s = peaks.read_bytes_per_s,
+    };
+    ut_options_write(out, &known, sizeof known);
+    return UTTER_OK;
 }
 
 utter_status utter_trace(utter_engine *engine, const char *path, const char *golden,

@@ -45,6 +45,7 @@ struct utter_stream {
     struct ut_units units;
     struct ut_join join;
     struct ut_standby standby;
+    struct ut_tally tally; /* of the last call that asked for it */
     _Atomic bool cancel, busy;
 };
 

@@ -77,6 +77,25 @@ void utter_stream_destroy(utter_stream *stream) {
     }
 }
 
+bool utter_stream_stage(const utter_stream *stream, int32_t index, utter_stage *out) {
+    if (!stream || !out || index < 0 || index >= stream->tally.n_stages) {
+        return false;
+    }
+    const struct ut_tally_stage *stage = &stream->tally.stages[index];
+    utter_stage known = {
+        .size = sizeof known,
+        .name = stage->name,
+        .wall_s = stage->wall_s,
+        .cpu_s = stage->cpu_s,
+        .n_macs_f32 = stage->n_macs[UT_TALLY_F32],
+        .n_macs_bf16 = stage->n_macs[UT_TALLY_BF16],
+        .n_macs_int8 = stage->n_macs[UT_TALLY_INT8],
+        .weight_bytes = stage->weight_bytes,
+    };
+    ut_options_write(out, &known, sizeof known);
+    return true;
+}
+
 void utter_stream_cancel(utter_stream *stream) {
     atomic_store(&stream->cancel, true);
 }
@@ -344,6 +363,8 @@ static utter_status start(struct speech *speech, utter_stream *stream,
     speech->params.sink = ut_join_push;
     speech->params.user = &stream->join;
     speech->params.cancel = &stream->cancel;
+    ut_tally_reset(&stream->tally);
+    speech->params.tally = speech->options.stages ? &stream->tally : NULL;
     speech->result.sample_rate_hz = info.sample_rate_hz;
     speech->result.backend = stream->voice->voice->backend->name;
     return UTTER_OK;

@@ -6,7 +6,6 @@
 #include <time.h>
 
 #include "checkkernels.h"
-#include "ut_config.h"
 
 static double cpu_seconds(void) {
     struct timespec t;
@@ -36,15 +35,6 @@ static double typical_seconds(void (*call)(void *arg), void *arg) {
     return seconds[n / 10];
 }
 
-static double (*const peak_loops[UT_CPU_N_LEVELS])(long n) = {
-#if UT_HAVE_X86
-    [UT_CPU_AVX2] = peak_loop_avx2,
-    [UT_CPU_AVX512] = peak_loop_avx512,
-#elif UT_HAVE_NEON
-    [UT_CPU_NEON] = peak_loop_neon,
-#endif
-};
-
 struct peak {
     double (*loop)(long n);
     double n_mac;
@@ -56,8 +46,8 @@ static void call_peak(void *arg) {
 }
 
 /* Multiply-adds per second; 0 for a level without a loop of its own. */
-static double measure_peak(enum ut_cpu_level level) {
-    struct peak p = {.loop = peak_loops[level]};
+static double measure_peak(const struct ut_kernels *k) {
+    struct peak p = {.loop = k->peak_f32};
     double seconds = p.loop ? typical_seconds(call_peak, &p) : 1;
     return p.n_mac / seconds;
 }
@@ -330,7 +320,7 @@ static bool wanted(const char *name, const char *only) {
 
 void bench_level(const struct ut_kernels *k, const char *only) {
     static const char *const conv_names[] = {"conv_f32", "conv_f16", "conv_bf16"};
-    double peak = measure_peak(k->level);
+    double peak = measure_peak(k);
     if (peak > 0) {
         printf("%-7s peak %.2f GMAC/s\n", ut_cpu_level_name(k->level), peak * 1e-9);
     }

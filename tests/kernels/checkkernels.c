@@ -115,6 +115,30 @@ static int check_table(const struct ut_kernels *table) {
     return n_bad;
 }
 
+/* The loops of the peaks do as many products as they say they do, and add up everything. */
+static int check_peaks(const struct ut_kernels *table) {
+    const char *level = ut_cpu_level_name(table->level);
+    float x[301];
+    int n_bad = 0;
+    if (table->level == UT_CPU_SCALAR) {
+        return 0;
+    }
+    for (int n = 0; n <= COUNT(x); n++) {
+        for (int i = 0; i < n; i++) {
+            x[i] = (float)(i + 1);
+        }
+        if (table->read_f32(x, (size_t)n) != (float)(n * (n + 1) / 2)) {
+            printf("%s read_f32: wrong sum of %d\n", level, n);
+            n_bad++;
+        }
+    }
+    if (table->peak_f32(1000) < 1000 || table->peak_f32(2000) != 2 * table->peak_f32(1000)) {
+        printf("%s peak_f32: wrong number of products\n", level);
+        n_bad++;
+    }
+    return n_bad;
+}
+
 struct options {
     bool test, bench;
     const char *function; /* NULL: all */
@@ -180,7 +204,7 @@ static int test_entries(const struct entry *list, int n, const struct ut_kernels
 
 /* Failed checks at one level. */
 static int test_level(const struct ut_kernels *table, const struct options *o) {
-    int n_run = 0, n_failed = check_table(table);
+    int n_run = 0, n_failed = check_table(table) + check_peaks(table);
     n_failed += test_entries(entries, COUNT(entries), table, o, &n_run);
     n_failed += test_entries(narrow_entries, COUNT(narrow_entries), table, o, &n_run);
     if (n_run == 0) {

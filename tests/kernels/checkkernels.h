@@ -112,10 +112,4 @@ extern const int n_conv_shapes;
 /* Prints throughput of the entries whose name contains `only` (NULL: all) at this level. */
 void bench_level(const struct ut_kernels *table, const char *only);
 
-/* Multiply-adds per second of independent chains in registers; run `n` rounds, returns their
- * number of multiply-adds. */
-double peak_loop_avx2(long n);
-double peak_loop_avx512(long n);
-double peak_loop_neon(long n);
-
 #endif

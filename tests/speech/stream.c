@@ -116,6 +116,52 @@ static void threads_do_not_change_a_bit(void **state) {
     }
 }
 
+/* Every stage has its time, layers and weights; together they take no longer than the call. */
+static void tells_its_stages(void **state) {
+    static const char *const paths[] = {"piper/tiny.onnx", "house/tiny", "kokoro/kokoro-v1_0.pth"};
+    static const int32_t ids[] = {1, 20, 30, 40, 50, 60, 2};
+    utter_engine *engine = open_engine(2, NULL);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        utter_voice *voice = open_voice(engine, data_path(paths[i]));
+        utter_stream *stream = open_stream(voice);
+        utter_result result = {.size = sizeof result};
+        utter_stage stage = {.size = sizeof stage};
+        utter_speak_options options;
+        struct heard heard;
+        double total_s = 0;
+        uint64_t n_macs = 0;
+        int32_t n = 0;
+        heard_init(&heard, false);
+        utter_speak_options_init(&options);
+        options.stages = true;
+        assert_int_equal(utter_stream_speak_ids(stream, ids, sizeof ids / sizeof *ids, &options,
+                                                hear, &heard, &result, NULL),
+                         UTTER_OK);
+        for (; utter_stream_stage(stream, n, &stage); n++) {
+            assert_true(stage.name && stage.wall_s > 0 && stage.cpu_s >= 0);
+            total_s += stage.wall_s;
+            n_macs += stage.n_macs_f32 + stage.n_macs_bf16 + stage.n_macs_int8;
+            assert_true(stage.weight_bytes > 0 || strcmp(stage.name, "prior") == 0);
+        }
+        assert_true(n >= 5 && n_macs > 100000);
+        assert_true(total_s <= result.elapsed_s);
+        assert_false(utter_stream_stage(stream, -1, &stage));
+        options.stages = false;
+        assert_int_equal(utter_stream_speak_ids(stream, ids, sizeof ids / sizeof *ids, &options,
+                                                hear, &heard, NULL, NULL),
+                         UTTER_OK);
+        assert_false(utter_stream_stage(stream, 0, &stage));
+        assert_false(utter_stream_stage(NULL, 0, &stage));
+        utter_stream_destroy(stream);
+        utter_voice_close(voice);
+    }
+    utter_peaks peaks = {.size = sizeof peaks};
+    assert_int_equal(utter_engine_peaks(engine, &peaks, NULL), UTTER_OK);
+    assert_true(peaks.f32_macs_per_s >= 0 && peaks.read_bytes_per_s >= 0);
+    assert_int_equal(utter_engine_peaks(engine, NULL, NULL), UTTER_ERROR_ARGUMENT);
+    utter_engine_destroy(engine);
+}
+
 /* A stream that has spoken, and one that was interrupted, speak as a new one does. */
 static void streams_have_no_memory(void **state) {
     utter_engine *engine = open_engine(1, NULL);
@@ -487,6 +533,7 @@ int main(void) {
         cmocka_unit_test(speaks_every_fixture),
         cmocka_unit_test(same_seed_same_samples),
         cmocka_unit_test(threads_do_not_change_a_bit),
+        cmocka_unit_test(tells_its_stages),
         cmocka_unit_test(streams_have_no_memory),
         cmocka_unit_test(speaks_ids_without_allocating),
         cmocka_unit_test(a_warm_stream_holds_its_memory),

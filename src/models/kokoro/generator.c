@@ -386,6 +386,8 @@ utter_status ut_kokoro_reserve(struct ut_kokoro_session *s, utter_error *err) {
 
 utter_status ut_kokoro_generate(struct ut_kokoro_session *s, const float *x, const float *har,
                                 float **audio, utter_error *err) {
+    static const char *const names[KOKORO_MAX_UPSAMPLES] = {"generator 1", "generator 2",
+                                                            "generator 3", "generator 4"};
     const struct ut_kokoro *model = s->model;
     int n_rows = 2 * s->n_frames, n_har_rows = 300 / model->config.hop * n_rows + 1;
     size_t n_samples = (size_t)n_rows * 300;
@@ -397,12 +399,14 @@ utter_status ut_kokoro_generate(struct ut_kokoro_session *s, const float *x, con
     utter_status status = UTTER_OK;
     for (int i = 0; i < model->config.n_upsamples && status == UTTER_OK; i++) {
         float *out;
+        ut_tally_begin(s->compute.tally, names[i]);
         status = run_stage(s, i, x, n_rows, har, n_har_rows, &out, &n_rows, err);
         x = out;
     }
     if (status == UTTER_OK && s->request->observer) {
         status = show_post_in(s, x, n_rows, model->generator.conv_post.n_in, err);
     }
+    ut_tally_begin(s->compute.tally, "samples");
     status = status ? status : post(s, x, n_rows, *audio, err);
     if (status == UTTER_OK) {
         ut_kokoro_observe(s, "audio", *audio, 1, (int)n_samples, 1);

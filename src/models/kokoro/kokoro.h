@@ -81,6 +81,7 @@ struct ut_kokoro_request {
     const _Atomic bool *cancel; /* NULL: never; looked at between layers */
     ut_kokoro_observer observer; /* NULL: none */
     void *observer_user;
+    struct ut_tally *tally; /* NULL: none */
 };
 
 struct ut_kokoro_result {

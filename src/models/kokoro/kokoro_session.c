@@ -180,13 +180,17 @@ static utter_status run(struct ut_kokoro_session *s, struct ut_kokoro_result *re
                         utter_error *err) {
     float *x, *har, *audio;
     double start = ut_clock_s();
+    struct ut_tally *tally = s->compute.tally;
     utter_status status = take_ids(s, &result->n_skipped_ids, err);
     status = status ? status : ut_kokoro_encode(s, err);
     double encoded = ut_clock_s();
+    ut_tally_begin(tally, "prosody");
     status = status ? status : ut_kokoro_predict_prosody(s, err);
     double predicted = ut_clock_s();
+    ut_tally_begin(tally, "decoder");
     status = status ? status : ut_kokoro_reserve(s, err);
     status = status ? status : ut_kokoro_decode(s, &x, err);
+    ut_tally_begin(tally, "source");
     status = status ? status : ut_kokoro_source(s, &har, err);
     status = status ? status : replace_har(s, har, err);
     status = status ? status : ut_kokoro_generate(s, x, har, &audio, err);
@@ -213,7 +217,10 @@ utter_status ut_kokoro_run(struct ut_kokoro_session *session,
     session->n_ids = session->n_frames = 0;
     session->style_decoder = request->style;
     session->style_predictor = request->style + model->info.style_dim;
+    session->compute.tally = request->tally;
+    ut_tally_begin_unit(request->tally);
     status = run(session, result, err);
+    ut_tally_begin(request->tally, NULL);
     ut_arena_reset(&session->arena);
     return status;
 }

@@ -15,7 +15,9 @@ static utter_status predict_durations(struct ut_kokoro_session *s, utter_error *
     struct ut_arena_mark mark = ut_arena_mark(&s->arena);
     size_t n = (size_t)s->n_ids, row = (size_t)s->model->albert.n_hidden * sizeof(float);
     float *bert = ut_arena_alloc(&s->arena, n, row);
+    ut_tally_begin(s->compute.tally, "albert");
     utter_status status = bert ? ut_kokoro_albert(s, bert, err) : ut_fail_memory(err, n * row);
+    ut_tally_begin(s->compute.tally, "durations");
     status = status ? status : ut_kokoro_predict_durations(s, bert, err);
     ut_arena_rewind(&s->arena, mark);
     return status;
@@ -63,6 +65,7 @@ utter_status ut_kokoro_encode(struct ut_kokoro_session *s, utter_error *err) {
     status = status ? status : predict_durations(s, err);
     status = status ? status : ut_kokoro_check_cancel(s, err);
     status = status ? status : align(s, err);
+    ut_tally_begin(s->compute.tally, "text encoder");
     status = status ? status : ut_kokoro_encode_text(s, err);
     status = status ? status
                     : ut_kokoro_check_finite(s->d, n * (hidden + n_style), "text features", err);

@@ -189,7 +189,11 @@ static utter_status deliver(struct decoder *d) {
 
 /* Takes all input rows that stage `index` has, a tile at a time, and passes each tile's rows on. */
 static utter_status advance(struct decoder *d, int index) {
+    static const char *const names[PIPER_MAX_STAGES] = {"decoder 1", "decoder 2", "decoder 3",
+                                                        "decoder 4", "decoder 5", "decoder 6",
+                                                        "decoder 7", "decoder 8"};
     if (index == d->model->n_stages) {
+        ut_tally_begin(d->s->compute.tally, "samples");
         return deliver(d);
     }
     struct stage_state *st = &d->stages[index];
@@ -201,6 +205,7 @@ static utter_status advance(struct decoder *d, int index) {
         if (d->s->request->cancel && atomic_load(d->s->request->cancel)) {
             return ut_fail(d->err, UTTER_ERROR_CANCELLED, "cancelled");
         }
+        ut_tally_begin(d->s->compute.tally, names[index]);
         pad_behind(&st->in, st->in_total, st->stage->up.right);
         upsample(d, st, UT_MIN(available - st->in_done, st->tile_in));
         int64_t end = st->up_raw.end == st->total ? st->total : st->up_raw.end - st->stage->halo;
@@ -349,6 +354,7 @@ utter_status ut_piper_decode(struct ut_piper_session *s, float *z, uint64_t *n_s
     utter_status status = UTTER_OK;
     for (int64_t n = 0; status == UTTER_OK && d->stages[0].in.end < s->n_frames;) {
         n = UT_MIN(frames_at_once, s->n_frames - d->stages[0].in.end);
+        ut_tally_begin(s->compute.tally, "decoder");
         conv_pre(d, &frames, bias, n);
         status = advance(d, 0);
     }

@@ -72,6 +72,7 @@ struct ut_piper_request {
     const _Atomic bool *cancel;   /* NULL: never; looked at once a tile */
     ut_piper_observer observer;   /* NULL: none */
     void *observer_user;
+    struct ut_tally *tally; /* NULL: none */
 };
 
 enum { UT_PIPER_MAX_IDS = 8192, UT_PIPER_MAX_FRAMES = 200000 };

@@ -155,8 +155,11 @@ static utter_status run(struct ut_piper_session *s, struct ut_piper_result *resu
     float *x, *m, *logs, *z = NULL;
     int32_t *durations;
     double start = ut_clock_s();
+    struct ut_tally *tally = s->compute.tally;
+    ut_tally_begin(tally, "encoder");
     utter_status status = take_ids(s, &result->n_skipped_ids, err);
     status = status ? status : ut_piper_encode(s, &x, &m, &logs, err);
+    ut_tally_begin(tally, "durations");
     status = status ? status : ut_piper_durations(s, x, &durations, err);
     status = status ? status : check_recorded_noise(s, err);
     if (status) {
@@ -166,6 +169,7 @@ static utter_status run(struct ut_piper_session *s, struct ut_piper_result *resu
     if (s->request->observer) {
         observe_durations(s, durations, x);
     }
+    ut_tally_begin(tally, "prior");
     z = sample_prior(s, m, logs, durations);
     if (!z) {
         return ut_fail_memory(err,
@@ -173,8 +177,10 @@ static utter_status run(struct ut_piper_session *s, struct ut_piper_result *resu
     }
     ut_piper_observe(s, "z_p", z, s->model->info.n_inter, s->n_frames, s->model->info.n_inter);
     double encoded = ut_clock_s();
+    ut_tally_begin(tally, "flow");
     status = ut_piper_flow(s, z, err);
     double flowed = ut_clock_s();
+    ut_tally_begin(tally, "decoder");
     status = status ? status : ut_piper_decode(s, z, &result->n_samples, err);
     result->encode_s = encoded - start;
     result->flow_s = flowed - encoded;
@@ -197,7 +203,10 @@ utter_status ut_piper_run(struct ut_piper_session *session, const struct ut_pipe
     session->g = model->n_speaker_channels
                      ? model->emb_g + (ptrdiff_t)request->speaker * model->n_speaker_channels
                      : NULL;
+    session->compute.tally = request->tally;
+    ut_tally_begin_unit(request->tally);
     status = run(session, result, err);
+    ut_tally_begin(request->tally, NULL);
     ut_arena_reset(&session->arena);
     return status;
 }

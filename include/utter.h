@@ -167,6 +167,12 @@ typedef struct utter_voice_options {
     /* What the onnx backend computes on: "cpu", "cuda" or "coreml". NULL: "cpu". Another than "cpu" makes
      * AUTO choose that backend, and is ERROR_ARGUMENT with the other two. */
     const char *provider;
+    /* With AUTO, where native and onnx can both speak: NATIVE or ONNX goes first, AUTO leaves it to utter.
+     * It decides which files of a folder count that holds both, and who opens an ONNX file. */
+    utter_backend preferred;
+    /* The ONNX file to use instead of the voice's own when the provider is coreml, if it is there; NULL: the
+     * voice's own. */
+    const char *coreml_path;
 } utter_voice_options;
 
 UTTER_API void utter_voice_options_init(utter_voice_options *options);

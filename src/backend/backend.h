@@ -9,12 +9,19 @@
 #include "base/mem.h"
 #include "compute/compute.h"
 
+enum ut_platform { UT_PLATFORM_OTHER, UT_PLATFORM_APPLE };
+
 struct ut_backend_context { /* borrowed from the engine; outlives everything opened with it */
     struct ut_mem *mem;
     struct ut_compute compute;
     struct ut_log log;
     const char *onnxruntime_path; /* of its library; NULL: the usual places */
-    const char *provider;         /* of a voice that is being opened (ort_api.h); NULL: "cpu" */
+    enum ut_platform platform;    /* that providers are chosen for */
+    /* Of a voice that is being opened: */
+    const char *provider;    /* ort_api.h; NULL: "cpu" */
+    const char *coreml_path; /* the network for that provider, NULL: the voice's own */
+    utter_backend preferred; /* NATIVE or ONNX goes first where both can; AUTO: as utter likes */
+    bool no_fallback;        /* then what is preferred is what is wanted */
 };
 
 /* A loaded voice; immutable. */

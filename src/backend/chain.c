@@ -10,46 +10,22 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "backend/model_language.h"
 #include "backend/native.h"
 #include "backend/ort_backend.h"
-#include "base/json.h"
 #include "models/model_file.h"
-#include "models/piper/piper.h"
 #include "models/variants.h"
 #include "ut_config.h"
 
-enum { NAME_SIZE = 64 };
-
 static bool is_espeak_path(const char *path) {
     return strcmp(path, "espeak") == 0 || strncmp(path, "espeak:", 7) == 0;
-}
-
-/* ---- The language of a voice that does not load -------------------------------------------- */
-
-/* espeak.voice of the configuration beside the model; English where it does not tell. */
-static void guess_language(struct ut_mem *mem, const char *path, char name[NAME_SIZE]) {
-    char model[PATH_MAX], *text = NULL;
-    struct ut_json *json = NULL;
-    size_t n;
-    snprintf(name, NAME_SIZE, "en-us");
-    if (ut_model_find(path, model, NULL) == UTTER_OK &&
-        ut_piper_read_config(mem, model, &text, &n, NULL) == UTTER_OK &&
-        ut_json_parse(mem, text, n, &json, NULL) == UTTER_OK) {
-        ut_json_ref espeak = ut_json_member(json, 0, "espeak");
-        const char *voice = ut_json_string(json, ut_json_member(json, espeak, "voice"), &n);
-        if (voice && *voice && strlen(voice) == n && n < NAME_SIZE) {
-            memcpy(name, voice, n + 1);
-        }
-        ut_json_free(json);
-    }
-    ut_mem_free(mem, text);
 }
 
 /* ---- Opening ------------------------------------------------------------------------------ */
 
 static utter_status open_espeak(const struct ut_backend_context *context, const char *name,
                                 struct ut_backend_voice **out, utter_error *err) {
-    char path[NAME_SIZE + 8];
+    char path[UT_LANGUAGE_SIZE + 8];
     snprintf(path, sizeof path, "espeak:%s", name);
     return ut_backend_espeak.open(context, path, out, err);
 }
@@ -58,8 +34,8 @@ static utter_status open_espeak(const struct ut_backend_context *context, const 
 static utter_status open_espeak_for(const struct ut_backend_context *context,
                                     const char *model_path, struct ut_backend_voice **out,
                                     utter_error *err) {
-    char name[NAME_SIZE];
-    guess_language(context->mem, model_path, name);
+    char name[UT_LANGUAGE_SIZE];
+    ut_model_language(context->mem, model_path, name);
     utter_status status = open_espeak(context, name, out, err);
     return status == UTTER_ERROR_NOT_FOUND ? open_espeak(context, "en-us", out, err) : status;
 }
@@ -89,15 +65,24 @@ static utter_status check_exists(const char *path, struct stat *info, utter_erro
                    strerror(errno));
 }
 
+/* Which files of a folder count: what is wanted says it, else what is preferred. */
+static enum ut_variant_format format_for(const struct ut_backend_context *context,
+                                         utter_backend wanted) {
+    utter_backend backend = wanted == UTTER_BACKEND_AUTO ? context->preferred : wanted;
+    return backend == UTTER_BACKEND_ONNX     ? UT_VARIANT_ONNX
+           : backend == UTTER_BACKEND_NATIVE ? UT_VARIANT_OWN
+                                             : UT_VARIANT_ANY;
+}
+
 /* The model file of a path; what to open: the path, or the file where the path is a folder of
  * variants of one model, of which the most precise is taken. */
 static utter_status find_file(const struct ut_backend_context *context, const char *path,
-                              bool folder, char file[PATH_MAX], const char **to_open,
-                              utter_error *err) {
+                              utter_backend wanted, bool folder, char file[PATH_MAX],
+                              const char **to_open, utter_error *err) {
     utter_status status = ut_model_find(path, file, err);
     *to_open = path;
     if (status == UTTER_ERROR_ARGUMENT && folder &&
-        ut_variants_best(context->mem, path, file, NULL) == UTTER_OK) {
+        ut_variants_best(context->mem, path, format_for(context, wanted), file, NULL) == UTTER_OK) {
         ut_log(&context->log, UTTER_LOG_INFO, "%s: of the variants in the folder, %s is taken",
                path, file);
         *to_open = file;
@@ -131,18 +116,82 @@ static utter_status try_onnx(const struct ut_backend_context *context, const cha
     return UTTER_OK;
 }
 
+/* What goes before native: the provider that the platform has for it, then ONNX Runtime where that
+ * is preferred. False: native's turn; `problem` then says what failed, if anything did. A file that
+ * utter's own reader finds damaged is not handed to them. */
+static bool open_before_native(const struct ut_backend_context *context, const char *path,
+                               struct ut_backend_voice **out, utter_error *problem) {
+    struct ut_backend_context changed = *context;
+    bool free_to_choose = !context->provider && context->preferred != UTTER_BACKEND_NATIVE;
+    bool preferred = context->preferred == UTTER_BACKEND_ONNX;
+    changed.provider = free_to_choose ? ut_ort_accelerated_here(context) : NULL;
+    if ((!changed.provider && !preferred) || !may_be_for_onnx(context->mem, path)) {
+        return false;
+    }
+    if (changed.provider && ut_ort_open(&changed, path, out, problem) == UTTER_OK) {
+        return true;
+    }
+    return preferred && ut_ort_open(context, path, out, problem) == UTTER_OK;
+}
+
+/* AUTO: the first that takes the file. */
+static utter_status open_by_first(const struct ut_backend_context *context, const char *path,
+                                  struct ut_backend_voice **out, char reason[UT_REASON_SIZE],
+                                  utter_error *err) {
+    utter_error problem = {.message = ""};
+    bool preferred = context->preferred == UTTER_BACKEND_ONNX;
+    if (open_before_native(context, path, out, &problem)) {
+        return UTTER_OK;
+    }
+    if (problem.code && preferred && context->no_fallback) {
+        *err = problem;
+        return problem.code;
+    }
+    utter_status status = ut_native_open(context, path, out, err);
+    bool refused = status == UTTER_ERROR_FORMAT || status == UTTER_ERROR_UNSUPPORTED;
+    if (refused && !(problem.code && preferred) && may_be_for_onnx(context->mem, path)) {
+        status = try_onnx(context, path, status, out, err);
+    }
+    if (status == UTTER_OK && problem.code) {
+        snprintf(reason, UT_REASON_SIZE, "%s", problem.message);
+    } else if (problem.code) {
+        ut_log(&context->log, UTTER_LOG_WARNING, "%s", problem.message);
+    }
+    return status;
+}
+
 utter_status ut_backend_open_file(const struct ut_backend_context *context, const char *path,
                                   utter_backend wanted, struct ut_backend_voice **out,
-                                  utter_error *err) {
+                                  char reason[UT_REASON_SIZE], utter_error *err) {
     utter_error error = {.message = ""};
     utter_status status = wanted == UTTER_BACKEND_ONNX ? ut_ort_open(context, path, out, &error)
-                                                       : ut_native_open(context, path, out, &error);
-    bool refused = status == UTTER_ERROR_FORMAT || status == UTTER_ERROR_UNSUPPORTED;
-    if (refused && wanted == UTTER_BACKEND_AUTO && may_be_for_onnx(context->mem, path)) {
-        status = try_onnx(context, path, status, out, &error);
-    }
+                          : wanted == UTTER_BACKEND_NATIVE
+                              ? ut_native_open(context, path, out, &error)
+                              : open_by_first(context, path, out, reason, &error);
     status = ut_mem_explain(context->mem, status, &error);
     return status ? ut_fail(err, status, "%s", error.message) : UTTER_OK;
+}
+
+/* ---- Falling back ------------------------------------------------------------------------- */
+
+/* What stands in does so by itself: on the processor, whatever was preferred. */
+static struct ut_backend_context plain(const struct ut_backend_context *context) {
+    struct ut_backend_context changed = *context;
+    changed.provider = "cpu";
+    changed.preferred = UTTER_BACKEND_AUTO;
+    return changed;
+}
+
+/* The same ONNX file by the backend that was not asked for. A limit of memory that native keeps is
+ * not gone round by ONNX Runtime, which keeps none. */
+static bool open_otherwise(const struct ut_backend_context *context, const char *file,
+                           utter_backend wanted, utter_status failure,
+                           struct ut_backend_voice **out) {
+    char reason[UT_REASON_SIZE];
+    struct ut_backend_context changed = plain(context);
+    bool other = wanted != UTTER_BACKEND_AUTO && failure != UTTER_ERROR_MEMORY;
+    return other && ut_native_format(file) == UT_FORMAT_ONNX &&
+           ut_backend_open_file(&changed, file, UTTER_BACKEND_AUTO, out, reason, NULL) == UTTER_OK;
 }
 
 static uint64_t bytes_of(const char *file) {
@@ -156,6 +205,8 @@ static bool open_variant(const struct ut_backend_context *context, const char *f
                          utter_backend wanted, utter_status failure,
                          struct ut_backend_voice **out) {
     struct ut_variants variants;
+    struct ut_backend_context changed = plain(context);
+    char reason[UT_REASON_SIZE];
     bool opened = false;
     if (ut_variants_find(context->mem, file, &variants, NULL) != UTTER_OK) {
         return false;
@@ -166,7 +217,10 @@ static bool open_variant(const struct ut_backend_context *context, const char *f
         if (failure == UTTER_ERROR_MEMORY && variant->n_bytes >= bytes_of(file)) {
             continue;
         }
-        opened = ut_backend_open_file(context, variant->path, wanted, out, &error) == UTTER_OK;
+        bool by_onnx = wanted == UTTER_BACKEND_ONNX && variant->format == UT_VARIANT_ONNX;
+        opened = ut_backend_open_file(by_onnx ? context : &changed, variant->path,
+                                      by_onnx ? UTTER_BACKEND_ONNX : UTTER_BACKEND_AUTO, out,
+                                      reason, &error) == UTTER_OK;
         if (!opened) {
             ut_log(&context->log, UTTER_LOG_WARNING, "%s", error.message);
         }
@@ -175,10 +229,17 @@ static bool open_variant(const struct ut_backend_context *context, const char *f
     return opened;
 }
 
+static void warn_of_stand_in(const struct ut_backend_context *context, const char *reason,
+                             const struct ut_backend_voice *voice) {
+    utter_voice_info info = {0};
+    voice->backend->info(voice, &info);
+    ut_log(&context->log, UTTER_LOG_WARNING, "%s; speaking with %s (%s) instead", reason,
+           voice->backend->name, info.name);
+}
+
 static utter_status open_model(const struct ut_backend_context *context, const char *path,
-                               utter_backend wanted, bool no_fallback,
-                               struct ut_backend_voice **out, char reason[UT_REASON_SIZE],
-                               utter_error *err) {
+                               utter_backend wanted, struct ut_backend_voice **out,
+                               char reason[UT_REASON_SIZE], utter_error *err) {
     struct stat info;
     char file[PATH_MAX];
     const char *to_open;
@@ -187,24 +248,25 @@ static utter_status open_model(const struct ut_backend_context *context, const c
     if (status != UTTER_OK) {
         return status;
     }
-    status = find_file(context, path, S_ISDIR(info.st_mode), file, &to_open, &load_error);
+    status = find_file(context, path, wanted, S_ISDIR(info.st_mode), file, &to_open, &load_error);
     if (status != UTTER_OK) { /* a folder without a voice, or with several: none is broken */
         return ut_fail(err, status, "%s", load_error.message);
     }
-    status = ut_backend_open_file(context, to_open, wanted, out, &load_error);
-    if (status == UTTER_OK || no_fallback) {
+    status = ut_backend_open_file(context, to_open, wanted, out, reason, &load_error);
+    if (status == UTTER_OK && reason[0]) {
+        warn_of_stand_in(context, reason, *out);
+    }
+    if (status == UTTER_OK || context->no_fallback) {
         return status == UTTER_OK ? status : ut_fail(err, status, "%s", load_error.message);
     }
-    utter_voice_info voice_info = {0};
-    if (!open_variant(context, file, wanted, status, out) &&
+    if (!open_otherwise(context, file, wanted, status, out) &&
+        !open_variant(context, file, wanted, status, out) &&
         open_espeak_for(context, path, out, &espeak_error) != UTTER_OK) {
         return ut_fail(err, status, "%s; falling back to espeak failed too: %s", load_error.message,
                        espeak_error.message);
     }
     snprintf(reason, UT_REASON_SIZE, "%s", load_error.message);
-    (*out)->backend->info(*out, &voice_info);
-    ut_log(&context->log, UTTER_LOG_WARNING, "%s; speaking with %s (%s) instead",
-           load_error.message, (*out)->backend->name, voice_info.name);
+    warn_of_stand_in(context, reason, *out);
     return UTTER_OK;
 }
 
@@ -228,7 +290,7 @@ static utter_status check_provider(const char *provider, utter_backend *wanted, 
 }
 
 utter_status ut_backend_open(const struct ut_backend_context *context, const char *path,
-                             utter_backend wanted, bool no_fallback, struct ut_backend_voice **out,
+                             utter_backend wanted, struct ut_backend_voice **out,
                              char reason[UT_REASON_SIZE], utter_error *err) {
     char house[PATH_MAX];
     struct stat info;
@@ -254,5 +316,5 @@ utter_status ut_backend_open(const struct ut_backend_context *context, const cha
         status = check_exists(path, &info, err);
         return status == UTTER_OK ? open_espeak_for(context, path, out, err) : status;
     }
-    return open_model(context, path, wanted, no_fallback, out, reason, err);
+    return open_model(context, path, wanted, out, reason, err);
 }

@@ -86,6 +86,11 @@ static char language_of(const struct ut_kokoro_voice *voice, const struct ut_spe
     return language_of_name(ut_kokoro_voices_name(voice->voices, speaker));
 }
 
+const char *ut_kokoro_voices_espeak(const struct ut_kokoro_voices *voices) {
+    const char *speaker = ut_kokoro_voices_name(voices, (size_t)find_default(voices));
+    return ut_misaki_espeak_voice(language_of_name(speaker));
+}
+
 static const char *tag_of(char code) {
     for (size_t i = 0; i < UT_COUNT(languages); i++) {
         if (languages[i].code == code) {

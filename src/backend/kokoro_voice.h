@@ -28,6 +28,9 @@ UTTER_CHECKED utter_status ut_kokoro_voice_init(struct ut_kokoro_voice *voice,
                                                 const struct ut_weights *gguf, utter_error *err);
 void ut_kokoro_voice_free(struct ut_kokoro_voice *voice); /* what init took, and the names */
 
+/* The espeak voice for the language of the speaker that the model has when nobody chooses one; "": none. */
+const char *ut_kokoro_voices_espeak(const struct ut_kokoro_voices *voices);
+
 size_t ut_kokoro_voice_max_ids(const struct ut_backend_voice *base);
 void ut_kokoro_voice_info(const struct ut_backend_voice *base, utter_voice_info *out);
 const char *ut_kokoro_voice_speaker_name(const struct ut_backend_voice *base, int32_t index);

@@ -36,6 +36,11 @@ const char *ut_ort_provider_name(const struct ut_ort_library *library, size_t in
  * NULL for any other name. */
 const char *ut_ort_provider_find(const char *name);
 
+/* Of n providers that a library offers, by ONNX Runtime's names, the one worth trying before utter's own
+ * kernels: "coreml" on Apple's systems, which always have the device for it; NULL: none. A CUDA library says
+ * nothing about a graphics card, so that one has to be asked for. */
+const char *ut_ort_accelerated(bool apple, const char *const *offered, size_t n);
+
 struct ut_ort_session_options {
     const char *path;     /* of the model file */
     int n_threads;        /* at least 1 */

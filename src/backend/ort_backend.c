@@ -36,6 +36,38 @@ static utter_status open_model(const struct ut_backend_context *context, const c
     return status;
 }
 
+const char *ut_ort_accelerated_here(const struct ut_backend_context *context) {
+    struct ut_ort_library *library;
+    const char *offered[32];
+    size_t n = 0;
+    if (context->platform != UT_PLATFORM_APPLE || /* where the answer is known, nothing is loaded */
+        ut_ort_library_open(context->mem, context->onnxruntime_path, &library, NULL) != UTTER_OK) {
+        return NULL;
+    }
+    for (; n < UT_MIN(ut_ort_provider_count(library), UT_COUNT(offered)); n++) {
+        offered[n] = ut_ort_provider_name(library, n);
+    }
+    const char *provider = ut_ort_accelerated(true, offered, n);
+    ut_ort_library_close(library);
+    return provider;
+}
+
+/* The network that the provider is to run: CoreML may have a file of its own, all else stays beside
+ * the voice. What Apple's tools write (.mlpackage, a folder) ONNX Runtime cannot open. */
+static const char *network_of(const struct ut_backend_context *context, const char *file) {
+    const char *own = context->coreml_path;
+    bool coreml = context->provider && strcmp(context->provider, "coreml") == 0;
+    if (!coreml || !own || !*own) {
+        return file;
+    }
+    if (ut_native_format(own) == UT_FORMAT_ONNX) {
+        return own;
+    }
+    ut_log(&context->log, UTTER_LOG_WARNING, "coreml_path: %s is %s; CoreML takes %s", own,
+           ut_path_is_file(own) ? "no ONNX file" : "not there, or no file", file);
+    return file;
+}
+
 static bool has_input(const struct ut_ort_session *session, const char *name) {
     for (size_t i = 0; i < ut_ort_input_count(session); i++) {
         if (strcmp(ut_ort_input(session, i)->name, name) == 0) {
@@ -80,7 +112,7 @@ utter_status ut_ort_open(const struct ut_backend_context *context, const char *p
         status = ut_fail(err, UTTER_ERROR_UNSUPPORTED,
                          "%s is not an ONNX file: the onnx backend speaks nothing else", file);
     }
-    status = status ? status : open_model(context, file, &model, err);
+    status = status ? status : open_model(context, network_of(context, file), &model, err);
     if (status != UTTER_OK) {
         return status;
     }

@@ -16,6 +16,10 @@ extern const struct ut_backend ut_ort_piper, ut_ort_kokoro;
 UTTER_CHECKED utter_status ut_ort_open(const struct ut_backend_context *context, const char *path,
                                        struct ut_backend_voice **out, utter_error *err);
 
+/* The provider to try before native on the context's platform: ut_ort_accelerated of its library; NULL when
+ * there is none, or no library. */
+const char *ut_ort_accelerated_here(const struct ut_backend_context *context);
+
 /* What runs a voice's network. */
 struct ut_ort_model {
     struct ut_ort_library *library;

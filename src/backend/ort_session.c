@@ -63,6 +63,17 @@ const char *ut_ort_provider_find(const char *name) {
     return NULL;
 }
 
+static const char coreml_name[] = "CoreMLExecutionProvider";
+
+const char *ut_ort_accelerated(bool apple, const char *const *offered, size_t n) {
+    for (size_t i = 0; apple && i < n; i++) {
+        if (strcmp(offered[i], coreml_name) == 0) {
+            return "coreml";
+        }
+    }
+    return NULL;
+}
+
 static utter_status check_offered(const struct ut_ort_library *library, const char *name,
                                   const char *full_name, utter_error *err) {
     char list[256] = "";
@@ -110,8 +121,8 @@ static utter_status choose_provider(const struct ut_ort_library *library, const 
         return UTTER_OK; /* what is left when nothing else was chosen */
     }
     bool cuda = strcmp(known, "cuda") == 0;
-    utter_status status = check_offered(
-        library, name, cuda ? "CUDAExecutionProvider" : "CoreMLExecutionProvider", err);
+    utter_status status =
+        check_offered(library, name, cuda ? "CUDAExecutionProvider" : coreml_name, err);
     if (status != UTTER_OK) {
         return status;
     }

@@ -170,6 +170,10 @@ static int next_letter(struct args *args, const char **value) {
 
 int args_next(struct args *args, const char **value) {
     *value = NULL;
+    if (args->next_preset < args->n_presets) {
+        *value = args->presets[args->next_preset].value;
+        return args->presets[args->next_preset++].id;
+    }
     if (args->letters) {
         return next_letter(args, value);
     }

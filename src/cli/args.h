@@ -16,6 +16,14 @@ struct arg_option {
     const char *help;
 };
 
+/* An option that was given elsewhere than on the command line. */
+struct arg_preset {
+    int id;
+    const char *value; /* NULL: a flag */
+};
+
+struct settings; /* settings.h */
+
 struct args {
     const struct arg_option *options;
     size_t n_options;
@@ -24,6 +32,9 @@ struct args {
     int next;            /* in argv */
     const char *letters; /* what is left of "-qv", NULL if nothing */
     bool only_operands;  /* "--" was seen */
+    const struct arg_preset *presets; /* come first, so that the line's own options replace them */
+    size_t n_presets, next_preset;
+    struct settings *settings; /* where presets are from; NULL: nowhere */
     char message[400];
 };
 

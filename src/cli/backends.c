@@ -90,5 +90,6 @@ const struct cli_command backends_command = {
     .notes = "With -m the voice is loaded, and its memory is in the report (--json).\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
+    .model = MODEL_ON_LINE_ONLY,
     .run = run,
 };

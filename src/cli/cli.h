@@ -19,11 +19,12 @@ struct cli_command {
     const char *notes; /* examples and explanations behind the options, whole lines */
     const struct arg_option *options;
     size_t n_options;
+    enum { MODEL_FROM_ANYWHERE, MODEL_IS_OPERAND, MODEL_ON_LINE_ONLY } model;
     int (*run)(struct args *args);
 };
 
 extern const struct cli_command speak_command, info_command, voices_command, backends_command,
-    trace_command, bench_command, import_command;
+    trace_command, bench_command, import_command, config_command;
 
 /* ---- Options that most commands have ----------------------------------------------------------
  */
@@ -42,7 +43,11 @@ enum {
     OPTION_ONNXRUNTIME,
     OPTION_NO_FALLBACK,
     OPTION_PRECISION,
-    OPTION_EXACT
+    OPTION_EXACT,
+    OPTION_PREFERRED_BACKEND,
+    OPTION_COREML_PATH,
+    OPTION_CONFIG,
+    OPTION_SET
 };
 
 /* clang-format off */
@@ -53,6 +58,8 @@ enum {
     {OPTION_CPU, 0, "cpu", "LEVEL", "use scalar, avx2, avx512 or neon kernels, not the best"},     \
     {OPTION_PRECISION, 0, "precision", "NAME", "compute in f32, bf16 or int8, not as stored (auto)"}, \
     {OPTION_EXACT, 0, "exact", NULL, "every sum in full: no minimal filtering"},                   \
+    {OPTION_CONFIG, 0, "config", "FILE", "settings from FILE (UTTER_CONFIG; ~/.config/utter/config.json)"}, \
+    {OPTION_SET, 0, "set", "NAME=VALUE", "a setting by its name, as in the file"},                 \
     {OPTION_JSON, 0, "json", NULL, "print the answer as JSON"},                                    \
     {OPTION_VERBOSE, 0, "verbose", NULL, "tell more on standard error"},                         \
     {OPTION_HELP, 'h', "help", NULL, "show this help"}
@@ -60,8 +67,10 @@ enum {
     {OPTION_MODEL, 'm', "model", "PATH", "voice: a file or folder, or espeak[:LANGUAGE]"}
 #define CLI_BACKEND_OPTION                                                                         \
     {OPTION_BACKEND, 0, "backend", "NAME", "auto, native, onnx or espeak"},                        \
+    {OPTION_PREFERRED_BACKEND, 0, "preferred-backend", "NAME", "native or onnx: tried first where both can speak"}, \
     {OPTION_PROVIDER, 0, "provider", "NAME", "what ONNX Runtime computes on: cpu, cuda or coreml"}, \
-    {OPTION_ONNXRUNTIME, 0, "onnxruntime", "PATH", "ONNX Runtime's library (UTTER_ONNXRUNTIME)"}
+    {OPTION_ONNXRUNTIME, 0, "onnxruntime", "PATH", "ONNX Runtime's library (UTTER_ONNXRUNTIME)"}, \
+    {OPTION_COREML_PATH, 0, "coreml-path", "FILE", "the model's ONNX file for the provider coreml"}
 /* clang-format on */
 
 struct cli_common {
@@ -71,8 +80,8 @@ struct cli_common {
     const char *precision;
     const char *cpu;
     const char *model; /* NULL: the default voice */
-    utter_backend backend;
-    const char *provider, *onnxruntime;
+    utter_backend backend, preferred;
+    const char *provider, *onnxruntime, *coreml_path;
     bool no_fallback, json, verbose, help;
 };
 
@@ -118,8 +127,10 @@ struct cli_text {
 
 /* The words with spaces between them; false when there is no memory, with a message. */
 bool cli_join_words(char **words, size_t n_words, struct cli_text *out);
-/* A file, or standard input for "-". False with a message; what cannot be text (zero bytes, more
- * than 64 MiB) is refused. A byte order mark is skipped. */
+/* A file, or standard input for "-". False with a message that says what it was to be; what cannot be text
+ * (zero bytes, more than max_bytes) is refused. A byte order mark is skipped. */
+bool cli_read_file(const char *what, const char *path, size_t max_bytes, struct cli_text *out);
+/* A text to speak: at most 64 MiB. */
 bool cli_read_text(const char *path, struct cli_text *out);
 /* Only blanks. */
 bool cli_text_is_blank(const struct cli_text *text);

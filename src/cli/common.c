@@ -57,6 +57,9 @@ int cli_usage_fail(struct args *args, const struct cli_command *command, const c
 
 bool cli_common_option(struct cli_common *common, struct args *args, int id, const char *value) {
     static const char *const backends[] = {"auto", "native", "espeak", "onnx", NULL};
+    static const char *const preferences[] = {"auto", "native", "onnx", NULL};
+    static const utter_backend preferred[] = {UTTER_BACKEND_AUTO, UTTER_BACKEND_NATIVE,
+                                              UTTER_BACKEND_ONNX};
     static const char *const providers[] = {"cpu", "cuda", "coreml", NULL};
     static const char *const levels[] = {"auto", "scalar", "avx2", "avx512", "neon", NULL};
     static const char *const precisions[] = {"auto", "f32", "bf16", "int8", NULL};
@@ -87,12 +90,22 @@ bool cli_common_option(struct cli_common *common, struct args *args, int id, con
         choice = args_choice(args, id, value, backends);
         common->backend = (utter_backend)choice;
         return choice >= 0;
+    case OPTION_PREFERRED_BACKEND:
+        choice = args_choice(args, id, value, preferences);
+        common->preferred = preferred[choice < 0 ? 0 : choice];
+        return choice >= 0;
     case OPTION_PROVIDER:
         choice = args_choice(args, id, value, providers);
         common->provider = value;
         return choice >= 0;
     case OPTION_ONNXRUNTIME:
         common->onnxruntime = value;
+        return true;
+    case OPTION_COREML_PATH:
+        common->coreml_path = value;
+        return true;
+    case OPTION_CONFIG: /* both were obeyed before the command began */
+    case OPTION_SET:
         return true;
     case OPTION_MODEL:
         common->model = value;
@@ -119,12 +132,6 @@ static void print_log(void *user, utter_log_level level, const char *message) {
     }
 }
 
-/* The option, else the environment's library; an empty one is none. */
-static const char *onnxruntime_path(const struct cli_common *common) {
-    const char *path = common->onnxruntime ? common->onnxruntime : getenv("UTTER_ONNXRUNTIME");
-    return path && *path ? path : NULL;
-}
-
 bool cli_open_engine(const struct cli_common *common, utter_engine **engine) {
     utter_engine_options options;
     utter_error err = {0};
@@ -135,7 +142,7 @@ bool cli_open_engine(const struct cli_common *common, utter_engine **engine) {
     options.lock_memory = common->mlock;
     options.precision = common->precision;
     options.exact = common->exact;
-    options.onnxruntime = onnxruntime_path(common);
+    options.onnxruntime = common->onnxruntime && *common->onnxruntime ? common->onnxruntime : NULL;
     options.log = print_log;
     options.log_user = (void *)&common->verbose; /* only read */
     if (utter_engine_create(&options, engine, &err) != UTTER_OK) {
@@ -150,7 +157,9 @@ bool cli_open_voice(const struct cli_common *common, utter_engine *engine, utter
     utter_error err = {0};
     utter_voice_options_init(&options);
     options.backend = common->backend;
+    options.preferred = common->preferred;
     options.provider = common->provider;
+    options.coreml_path = common->coreml_path;
     options.no_fallback = common->no_fallback;
     if (utter_voice_open(engine, common->model, &options, voice, &err) != UTTER_OK) {
         cli_print_error("%s", err.message);

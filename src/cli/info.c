@@ -123,5 +123,6 @@ const struct cli_command info_command = {
     .notes = "Without VOICE the default voice is described.\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
+    .model = MODEL_IS_OPERAND,
     .run = run,
 };

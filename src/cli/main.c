@@ -1,12 +1,14 @@
 /* utter: finds the subcommand and shows help. */
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
+#include "settings.h"
 
 static const struct cli_command *const commands[] = {
     &speak_command,  &info_command,  &voices_command, &backends_command,
-    &import_command, &trace_command, &bench_command,
+    &import_command, &trace_command, &bench_command,  &config_command,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -57,6 +59,41 @@ static bool is_one_of(const char *word, const char *a, const char *b, const char
     return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
 }
 
+/* Everything that is said elsewhere than on the line. False with a message. */
+static bool load_settings(struct settings *settings, const struct cli_command *command,
+                          const struct args *args) {
+    const char *config;
+    settings_init(settings, cli_print_warning);
+    bool ok = settings_read_line(settings, *args, command->model == MODEL_IS_OPERAND, &config);
+    if (ok && settings->help) {
+        return true;
+    }
+    ok = ok && settings_read_environment(settings, getenv) &&
+         settings_read_file(settings, config) && settings_reconcile(settings);
+    if (!ok && settings->message[0]) {
+        cli_print_error("%s", settings->message);
+    }
+    if (command->model == MODEL_ON_LINE_ONLY &&
+        settings->values[SETTING_MODEL].origin != SETTING_FLAG) {
+        settings->values[SETTING_MODEL].dropped = "the command takes one only from the line";
+    }
+    return ok;
+}
+
+static int run_command(const struct cli_command *command, struct args *args) {
+    struct settings settings;
+    struct arg_preset presets[N_SETTINGS];
+    int code = EXIT_USAGE;
+    if (load_settings(&settings, command, args)) {
+        args->settings = &settings;
+        args->presets = presets;
+        args->n_presets = settings_presets(&settings, args, presets);
+        code = command->run(args);
+    }
+    settings_free(&settings);
+    return code;
+}
+
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error with a message, */
     signal(SIGXFSZ, SIG_IGN); /* and so is a file that grew to its limit */
@@ -80,6 +117,6 @@ int main(int argc, char **argv) {
                         .n_options = command->n_options,
                         .argc = argc - 2,
                         .argv = argv + 2};
-    int code = help ? SHOW_HELP : command->run(&args);
+    int code = help ? SHOW_HELP : run_command(command, &args);
     return code == SHOW_HELP ? print_help(command) : code;
 }

@@ -9,7 +9,7 @@
 
 #include "cli.h"
 
-enum { MAX_TEXT_BYTES = 64 << 20, FIRST_BYTES = 1 << 16 };
+enum { MIB = 1 << 20, MAX_TEXT_BYTES = 64 * MIB, FIRST_BYTES = 1 << 16 };
 
 bool cli_join_words(char **words, size_t n_words, struct cli_text *out) {
     size_t n = 1;
@@ -30,8 +30,9 @@ bool cli_join_words(char **words, size_t n_words, struct cli_text *out) {
     return true;
 }
 
-/* Reads to the end; grows by doubling. An errno, EFBIG for too much. */
-static int read_all(int fd, struct cli_text *out) {
+/* Reads to the end; grows by doubling, so max_bytes is best a power of two. An errno, EFBIG for too
+ * much. */
+static int read_all(int fd, size_t max_bytes, struct cli_text *out) {
     size_t capacity = FIRST_BYTES;
     for (;;) {
         char *grown = realloc(out->bytes, capacity + 1);
@@ -52,7 +53,7 @@ static int read_all(int fd, struct cli_text *out) {
         if (n == 0) {
             return 0;
         }
-        if (capacity >= MAX_TEXT_BYTES) {
+        if (capacity >= max_bytes) {
             return EFBIG;
         }
         capacity *= 2;
@@ -74,7 +75,7 @@ static bool check_text(const char *name, struct cli_text *text) {
     return true;
 }
 
-bool cli_read_text(const char *path, struct cli_text *out) {
+bool cli_read_file(const char *what, const char *path, size_t max_bytes, struct cli_text *out) {
     bool is_stdin = strcmp(path, "-") == 0;
     const char *name = is_stdin ? "standard input" : path;
     struct stat info;
@@ -82,15 +83,16 @@ bool cli_read_text(const char *path, struct cli_text *out) {
     int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     int error = fd < 0 || fstat(fd, &info) != 0 ? errno : S_ISDIR(info.st_mode) ? EISDIR : 0;
     if (!error) {
-        error = read_all(fd, out);
+        error = read_all(fd, max_bytes, out);
     }
     if (!is_stdin && fd >= 0) {
         close(fd);
     }
-    if (error) {
-        cli_print_error("cannot read the text from %s: %s", name,
-                        error == EFBIG ? "it is larger than 64 MiB; speak it in parts"
-                                       : strerror(error));
+    if (error == EFBIG) {
+        cli_print_error("cannot read %s from %s: it is larger than %zu MiB%s", what, name,
+                        max_bytes / MIB, max_bytes == MAX_TEXT_BYTES ? "; speak it in parts" : "");
+    } else if (error) {
+        cli_print_error("cannot read %s from %s: %s", what, name, strerror(error));
     }
     if (error || !check_text(name, out)) {
         free(out->bytes);
@@ -98,6 +100,10 @@ bool cli_read_text(const char *path, struct cli_text *out) {
         return false;
     }
     return true;
+}
+
+bool cli_read_text(const char *path, struct cli_text *out) {
+    return cli_read_file("the text", path, MAX_TEXT_BYTES, out);
 }
 
 bool cli_text_is_blank(const struct cli_text *text) {

@@ -64,5 +64,6 @@ const struct cli_command voices_command = {
         "A name from this list is what --voice of \"utter speak\" takes, a number what --speaker takes.\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
+    .model = MODEL_IS_OPERAND,
     .run = run,
 };

@@ -90,10 +90,13 @@ enum ut_variant_kind ut_variant_kind_of(const char *path) {
                             : UT_VARIANT_ORIGINAL;
 }
 
+static enum ut_variant_format format_of(const char *name) {
+    return ut_path_ends_with(name, ".onnx") ? UT_VARIANT_ONNX : UT_VARIANT_OWN;
+}
+
 static bool same_model(const char *a, const char *b) {
     size_t n = parse(a).n_stem;
-    bool onnx = ut_path_ends_with(a, ".onnx");
-    return n == parse(b).n_stem && memcmp(a, b, n) == 0 && onnx == ut_path_ends_with(b, ".onnx");
+    return n == parse(b).n_stem && memcmp(a, b, n) == 0;
 }
 
 /* The order in which they are tried. */
@@ -116,6 +119,7 @@ static bool describe(const char *folder, size_t n_folder, const char *name,
         return false;
     }
     out->kind = ut_variant_kind_of(name);
+    out->format = format_of(name);
     out->n_bytes = (uint64_t)st.st_size;
     return true;
 }
@@ -152,29 +156,48 @@ static utter_status list(struct ut_mem *mem, const char *folder, size_t n_folder
     return UTTER_OK;
 }
 
+/* Those of one format to the front, in the order that they have; how many. */
+static size_t move_to_front(struct ut_variants *variants, enum ut_variant_format format) {
+    size_t n = 0;
+    for (size_t i = 0; i < variants->n; i++) {
+        if (variants->items[i].format == format) {
+            struct ut_variant one = variants->items[i];
+            memmove(&variants->items[n + 1], &variants->items[n], (i - n) * sizeof one);
+            variants->items[n++] = one;
+        }
+    }
+    return n;
+}
+
 utter_status ut_variants_find(struct ut_mem *mem, const char *path, struct ut_variants *out,
                               utter_error *err) {
     const char *name = name_of(path);
     utter_status status = list(mem, path, (size_t)(name - path), name, out, err);
     if (status) {
         ut_variants_free(out);
+        return status;
     }
-    return status;
+    move_to_front(out, format_of(name));
+    return UTTER_OK;
 }
 
-utter_status ut_variants_best(struct ut_mem *mem, const char *folder, char path[PATH_MAX],
+utter_status ut_variants_best(struct ut_mem *mem, const char *folder,
+                              enum ut_variant_format preferred, char path[PATH_MAX],
                               utter_error *err) {
     struct ut_variants all;
     char with_slash[PATH_MAX];
     snprintf(with_slash, sizeof with_slash, "%.*s/", PATH_MAX - 2, folder);
     utter_status status = list(mem, with_slash, strlen(with_slash), NULL, &all, err);
-    size_t best = 0;
-    for (size_t i = 0; status == UTTER_OK && i < all.n; i++) {
+    size_t n_first =
+        move_to_front(&all, preferred == UT_VARIANT_ONNX ? UT_VARIANT_ONNX : UT_VARIANT_OWN);
+    n_first = n_first ? n_first : all.n;
+    size_t n_alike = preferred == UT_VARIANT_ANY ? all.n : n_first, best = 0;
+    for (size_t i = 0; status == UTTER_OK && i < n_alike; i++) {
         if (!same_model(name_of(all.items[i].path), name_of(all.items[0].path))) {
             status = ut_fail(err, UTTER_ERROR_NOT_FOUND, "%s: %s and %s are different models",
                              folder, name_of(all.items[0].path), name_of(all.items[i].path));
         }
-        best = all.items[i].kind > all.items[best].kind ? i : best;
+        best = i < n_first && all.items[i].kind > all.items[best].kind ? i : best;
     }
     if (status == UTTER_OK && all.n == 0) {
         status = ut_fail(err, UTTER_ERROR_NOT_FOUND, "%s: no model in this folder", folder);

@@ -11,6 +11,12 @@
 
 enum { MAX_THREADS = 256 };
 
+#if defined(__APPLE__)
+static const enum ut_platform platform = UT_PLATFORM_APPLE;
+#else
+static const enum ut_platform platform = UT_PLATFORM_OTHER;
+#endif
+
 const char *utter_version(void) {
     return UT_VERSION;
 }
@@ -97,6 +103,7 @@ utter_status utter_engine_create(const utter_engine_options *options, utter_engi
     engine->mem.limit_bytes = known.memory_limit_bytes;
     engine->mem.lock_weights = known.lock_memory;
     engine->context.mem = &engine->mem;
+    engine->context.platform = platform;
     engine->context.compute.kernels = kernels;
     engine->context.log = (struct ut_log){known.log, known.log_user};
     status = choose_precision(&known, &engine->context.compute, err);

@@ -40,6 +40,11 @@ void ut_standby_free(struct ut_standby *standby) {
 /* ---- Variants -----------------------------------------------------------------------------------
  */
 
+static bool is_onnx(const struct ut_backend_voice *voice) {
+    return strcmp(voice->backend->name, ut_ort_piper.name) == 0;
+}
+
+/* Where ONNX Runtime failed, utter's kernels get the same file first. */
 static void list_variants(struct ut_standby *standby, const utter_voice *voice) {
     char file[PATH_MAX];
     utter_voice_info info = {0};
@@ -47,6 +52,12 @@ static void list_variants(struct ut_standby *standby, const utter_voice *voice) 
     standby->listed =
         ut_model_find(info.path, file, NULL) == UTTER_OK &&
         ut_variants_find(&voice->engine->mem, file, &standby->variants, NULL) == UTTER_OK;
+    if (standby->listed && is_onnx(voice->voice) && standby->variants.n < UT_MAX_VARIANTS) {
+        struct ut_variant *items = standby->variants.items;
+        memmove(&items[1], &items[0], standby->variants.n++ * sizeof *items);
+        items[0] = (struct ut_variant){.format = UT_VARIANT_OWN};
+        memcpy(items[0].path, file, sizeof file);
+    }
 }
 
 /* A variant speaks the same ids at the same rate, or it is none. */
@@ -58,14 +69,16 @@ static bool fits(const struct ut_backend_voice *variant, const utter_voice *voic
            wanted.sample_rate_hz == found.sample_rate_hz && wanted.n_speakers == found.n_speakers;
 }
 
-/* Through ONNX Runtime where the voice is, and on the same device. */
-static utter_status open_like(const utter_voice *voice, const char *path,
+/* Through ONNX Runtime where the voice is, and on the same device; what utter alone reads by utter.
+ */
+static utter_status open_like(const utter_voice *voice, const struct ut_variant *variant,
                               struct ut_backend_voice **out, utter_error *err) {
     struct ut_backend_context context = voice->engine->context;
-    bool onnx = strcmp(voice->voice->backend->name, ut_ort_piper.name) == 0;
-    context.provider = onnx ? voice->voice->device : NULL;
-    return ut_backend_open_file(&context, path, onnx ? UTTER_BACKEND_ONNX : UTTER_BACKEND_AUTO, out,
-                                err);
+    char reason[UT_REASON_SIZE];
+    bool onnx = is_onnx(voice->voice) && variant->format == UT_VARIANT_ONNX;
+    context.provider = onnx ? voice->voice->device : "cpu";
+    return ut_backend_open_file(&context, variant->path,
+                                onnx ? UTTER_BACKEND_ONNX : UTTER_BACKEND_AUTO, out, reason, err);
 }
 
 /* The variant at n_tried, or the next that opens; false when none is left. */
@@ -73,14 +86,14 @@ static bool open_variant(struct ut_standby *standby, const utter_voice *voice) {
     const struct ut_backend_context *context = &voice->engine->context;
     for (; !standby->variant && standby->n_tried < standby->variants.n;) {
         utter_error error = {0};
-        const char *path = standby->variants.items[standby->n_tried].path;
-        utter_status status = open_like(voice, path, &standby->variant, &error);
+        const struct ut_variant *variant = &standby->variants.items[standby->n_tried];
+        utter_status status = open_like(voice, variant, &standby->variant, &error);
         if (status == UTTER_OK && fits(standby->variant, voice)) {
             status = standby->variant->backend->session_create(standby->variant,
                                                                &standby->variant_session, &error);
         } else if (status == UTTER_OK) {
-            status =
-                ut_fail(&error, UTTER_ERROR_FORMAT, "%s is another model than the voice", path);
+            status = ut_fail(&error, UTTER_ERROR_FORMAT, "%s is another model than the voice",
+                             variant->path);
         }
         if (status != UTTER_OK) {
             ut_log(&context->log, UTTER_LOG_WARNING, "%s", error.message);

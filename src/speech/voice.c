@@ -26,6 +26,12 @@ utter_status utter_voice_open(utter_engine *engine, const char *path,
         return ut_fail(err, UTTER_ERROR_ARGUMENT, "backend is %d: it must be 0 to %d",
                        (int)known.backend, (int)UTTER_BACKEND_ONNX);
     }
+    if (known.preferred != UTTER_BACKEND_AUTO && known.preferred != UTTER_BACKEND_NATIVE &&
+        known.preferred != UTTER_BACKEND_ONNX) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "preferred is %d: it must be %d, %d or %d",
+                       (int)known.preferred, (int)UTTER_BACKEND_AUTO, (int)UTTER_BACKEND_NATIVE,
+                       (int)UTTER_BACKEND_ONNX);
+    }
     utter_voice *voice = ut_mem_calloc(&engine->mem, UT_MEM_OTHER, 1, sizeof *voice);
     if (!voice) {
         return ut_fail_memory(err, sizeof *voice);
@@ -34,8 +40,11 @@ utter_status utter_voice_open(utter_engine *engine, const char *path,
     voice->no_fallback = known.no_fallback;
     struct ut_backend_context context = engine->context;
     context.provider = known.provider;
-    status = ut_backend_open(&context, path, known.backend, known.no_fallback,
-                             &voice->voice, voice->fallback_reason, err);
+    context.coreml_path = known.coreml_path;
+    context.preferred = known.preferred;
+    context.no_fallback = known.no_fallback;
+    status =
+        ut_backend_open(&context, path, known.backend, &voice->voice, voice->fallback_reason, err);
     if (atomic_exchange(&engine->mem.lock_failed, false)) {
         ut_log(&engine->context.log, UTTER_LOG_WARNING,
                "not all weights could be locked in memory: the limit is too low (ulimit -l)");

@@ -58,8 +58,7 @@ static const char *language_of(const char *name) {
     utter_error err;
     utter_voice_info info = {0};
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    if (ut_backend_open(&context, path, UTTER_BACKEND_AUTO, false, &voice, reason, &err) !=
-        UTTER_OK) {
+    if (ut_backend_open(&context, path, UTTER_BACKEND_AUTO, &voice, reason, &err) != UTTER_OK) {
         fail_msg("%s", err.message);
     }
     assert_ptr_equal(voice->backend, &ut_backend_espeak);
@@ -98,23 +97,21 @@ static void what_is_an_error(void **state) {
     struct ut_backend_voice *voice;
     char path[128], reason[UT_REASON_SIZE];
     utter_error err;
-    assert_int_equal(
-        ut_backend_open(&context, folder, UTTER_BACKEND_AUTO, false, &voice, reason, &err),
-        UTTER_ERROR_NOT_FOUND); /* an empty folder */
+    assert_int_equal(ut_backend_open(&context, folder, UTTER_BACKEND_AUTO, &voice, reason, &err),
+                     UTTER_ERROR_NOT_FOUND); /* an empty folder */
     assert_null(voice);
     write_text("a.onnx", "x");
     write_text("b.onnx", "x");
-    assert_int_equal(
-        ut_backend_open(&context, folder, UTTER_BACKEND_AUTO, false, &voice, reason, &err),
-        UTTER_ERROR_ARGUMENT); /* which of the two? */
+    assert_int_equal(ut_backend_open(&context, folder, UTTER_BACKEND_AUTO, &voice, reason, &err),
+                     UTTER_ERROR_ARGUMENT); /* which of the two? */
     snprintf(path, sizeof path, "%s/a.onnx", folder);
-    assert_int_equal(
-        ut_backend_open(&context, path, UTTER_BACKEND_AUTO, true, &voice, reason, &err),
-        UTTER_ERROR_FORMAT);
+    context.no_fallback = true;
+    assert_int_equal(ut_backend_open(&context, path, UTTER_BACKEND_AUTO, &voice, reason, &err),
+                     UTTER_ERROR_FORMAT);
+    context.no_fallback = false;
     snprintf(path, sizeof path, "%s/a.onnx/b", folder);
-    assert_int_equal(
-        ut_backend_open(&context, path, UTTER_BACKEND_AUTO, false, &voice, reason, &err),
-        UTTER_ERROR_NOT_FOUND);
+    assert_int_equal(ut_backend_open(&context, path, UTTER_BACKEND_AUTO, &voice, reason, &err),
+                     UTTER_ERROR_NOT_FOUND);
     assert_string_equal(reason, "");
     remove_file("a.onnx");
     remove_file("b.onnx");

@@ -183,6 +183,7 @@ static struct ort_status *fake_release_providers(char **names, int n) {
 static struct ort_status *fake_create_session(struct ort_env *env, const char *path,
                                               const struct ort_session_options *options,
                                               struct ort_session **out) {
+    snprintf(fake_ort.path, sizeof fake_ort.path, "%s", path);
     MAKE(out);
 }
 static struct ort_status *fake_input_count(const struct ort_session *session, size_t *out) {

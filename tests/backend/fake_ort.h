@@ -48,6 +48,7 @@ struct fake_ort {
     /* What the last session and run were given. */
     int n_threads, log_severity;
     bool cuda, coreml, spinning_off;
+    char path[4096]; /* of the model */
     size_t n_given;
     struct {
         const char *name; /* of `inputs` */

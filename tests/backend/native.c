@@ -1,4 +1,5 @@
-/* The native backend's front door: the family that a file belongs to, and what voices are called. */
+/* The native backend's front door: the family that a file belongs to, and what voices are called.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

@@ -42,7 +42,10 @@ int rig_fresh(void **state) {
     rig.context.mem = &rig.mem;
     rig.context.log.fn = keep_warning;
     rig.context.onnxruntime_path = getenv("UT_FAKE_ORT");
-    rig.context.provider = NULL;
+    rig.context.provider = rig.context.coreml_path = NULL;
+    rig.context.platform = UT_PLATFORM_OTHER;
+    rig.context.preferred = UTTER_BACKEND_AUTO;
+    rig.context.no_fallback = false;
     rig.voice = NULL;
     rig.session = NULL;
     rig.warning[0] = '\0';

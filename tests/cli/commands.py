@@ -1,9 +1,9 @@
-"""The commands beside speak: help, info, voices, backends, trace, bench."""
+"""The commands beside speak: help, info, voices, backends, trace, bench (config: config.py)."""
 import json
 
 from program import DATA, HOUSE, IDS, MULTI, TINY, ProgramTest, main
 
-COMMANDS = ["speak", "info", "voices", "backends", "import", "trace", "bench"]
+COMMANDS = ["speak", "info", "voices", "backends", "import", "trace", "bench", "config"]
 
 
 class Help(ProgramTest):

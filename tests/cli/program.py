@@ -9,6 +9,9 @@ import unittest
 import wave
 
 UTTER = os.environ["UTTER"]
+os.environ["UTTER_CONFIG"] = "" # nobody's settings
+for _name in [n for n in os.environ if n.startswith("GGUF_")]:
+    del os.environ[_name]
 DATA = os.environ["UT_TEST_DATA"]
 TINY = f"{DATA}/piper/tiny.onnx"         # random weights: noise, but as long as speech
 MULTI = f"{DATA}/piper/tiny_multi.onnx"  # three speakers

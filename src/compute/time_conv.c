@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "compute/minimal.h"
 #include "compute/narrow.h"
 
 enum {
@@ -29,8 +30,10 @@ struct job {
     int block_rows, n_blocks, n_groups, group; /* group: channels, a multiple of the panel */
     int copy_rows;                             /* input rows of a block */
     ptrdiff_t pitch;                           /* bytes of a row in a copy */
-    size_t copy_bytes; /* copy_rows * pitch, and the scales of narrow rows behind */
-    char *copies;      /* [n_threads][copy_bytes] */
+    /* Of copy_rows * pitch, and behind them the scales of narrow rows or the transformed tiles of
+     * minimal filtering. */
+    size_t copy_bytes;
+    char *copies; /* [n_threads][copy_bytes] */
     int n_threads;
     _Atomic bool taken[MAX_THREADS]; /* copies in use */
 };
@@ -40,7 +43,9 @@ utter_status ut_time_conv_pack(const struct ut_compute *compute, struct ut_arena
                                utter_error *err) {
     const struct ut_narrow *kind = ut_narrow_kind(compute);
     if (!kind || source->n_in > UT_NARROW_MAX_CH) {
-        return ut_layer_pack(compute, arena, source, out, err);
+        struct ut_layer_source any = *source;
+        any.minimal = true;
+        return ut_layer_pack(compute, arena, &any, out, err);
     }
     struct ut_narrow_layer *narrow = ut_arena_alloc(arena, 1, sizeof *narrow);
     *out = (struct ut_layer){.type = source->weight->type,
@@ -76,6 +81,7 @@ struct block {
     char *x;
     ptrdiff_t x_row; /* bytes */
     float *scales;   /* of narrow rows */
+    struct ut_minimal_buffers tiles;
     int t, n_rows;
 };
 
@@ -105,8 +111,18 @@ static void clear_rows(const struct job *job, const struct block *block, int at,
     }
 }
 
+/* Tiles of minimal filtering that make so many rows. */
+static int n_tiles_of(const struct job *job, int n_rows) {
+    int d = job->op->dilation, column = ut_minimal_grid(job->layer) * d;
+    return (n_rows + column - 1) / column * d;
+}
+
 /* How many input rows so many output rows read. */
 static int n_input_rows(const struct job *job, int n_rows) {
+    if (job->layer->minimal) {
+        return ut_minimal_input_rows(job->layer->minimal, job->op->dilation,
+                                     n_tiles_of(job, n_rows));
+    }
     return (n_rows - 1) * job->op->stride + (job->layer->n_taps - 1) * job->op->dilation + 1;
 }
 
@@ -141,7 +157,6 @@ static void convolve_float(const struct job *job, const struct block *block, int
                            int n_out) {
     const struct ut_time_conv *op = job->op;
     const struct ut_layer *layer = job->layer;
-    size_t group_weights = (size_t)first_channel * (size_t)layer->n_taps * (size_t)layer->n_in;
     ptrdiff_t x_row = block->x_row / (ptrdiff_t)sizeof(float);
     struct ut_conv conv = {
         .x = (const float *)block->x,
@@ -149,7 +164,6 @@ static void convolve_float(const struct job *job, const struct block *block, int
         .x_tap = op->dilation * x_row,
         .n_taps = layer->n_taps,
         .n_in = layer->n_in,
-        .w = (const char *)layer->panels + group_weights * ut_dtype_size(layer->type),
         .bias = layer->bias + first_channel,
         .add = addend(op->add, op->add_row, block->t, first_channel),
         .add_row = op->add_row,
@@ -161,6 +175,13 @@ static void convolve_float(const struct job *job, const struct block *block, int
         .n_rows = block->n_rows,
         .n_out = n_out,
     };
+    if (layer->minimal) {
+        ut_minimal_finish(job->compute, layer, &block->tiles, n_tiles_of(job, block->n_rows),
+                          op->dilation, first_channel, &conv);
+        return;
+    }
+    size_t first_weight = (size_t)first_channel * (size_t)layer->n_taps * (size_t)layer->n_in;
+    conv.w = (const char *)layer->panels + first_weight * ut_dtype_size(layer->type);
     ut_conv_kernel(job->compute->kernels, layer->type)(&conv);
 }
 
@@ -209,7 +230,7 @@ static void convolve(const struct job *job, const struct block *block, int first
 
 static bool reads_in_place(const struct job *job) {
     const struct ut_time_conv *op = job->op;
-    return !op->modulation && !job->layer->narrow && op->pad == 0 &&
+    return !op->modulation && !job->layer->narrow && !job->layer->minimal && op->pad == 0 &&
            n_input_rows(job, op->n_rows) <= op->n_in_rows;
 }
 
@@ -218,6 +239,20 @@ static int take_copy(struct job *job) {
         if (!atomic_exchange(&job->taken[i], true)) {
             return i;
         }
+    }
+}
+
+/* Puts the block's input into a copy. */
+static void take_block(const struct job *job, char *copy, struct block *block) {
+    float *behind = (float *)(copy + job->copy_rows * job->pitch);
+    block->x = copy;
+    block->scales = behind;
+    gather(job, block);
+    if (job->layer->minimal) {
+        int n_tiles = n_tiles_of(job, block->n_rows), d = job->op->dilation;
+        block->tiles = ut_minimal_buffers(job->layer, n_tiles, job->group, behind);
+        ut_minimal_transform(job->compute, job->layer, &block->tiles, n_tiles, d,
+                             (const float *)copy, job->pitch / (ptrdiff_t)sizeof(float));
     }
 }
 
@@ -236,9 +271,7 @@ static void run_items(void *user, int begin, int end) {
         if (in_place) {
             block.x = (char *)(op->x + block.t * op->stride * op->x_row);
         } else if (copied != index) {
-            block.x = job->copies + (size_t)slot * job->copy_bytes;
-            block.scales = (float *)(block.x + job->copy_rows * job->pitch);
-            gather(job, &block);
+            take_block(job, job->copies + (size_t)slot * job->copy_bytes, &block);
             copied = index;
         }
         convolve(job, &block, item % job->n_groups * job->group);
@@ -266,6 +299,11 @@ static void size_copies(struct job *job) {
     job->pitch = (ptrdiff_t)((row + 63) / 64 * 64 + 64);
     job->copy_rows = n_input_rows(job, job->block_rows);
     job->copy_bytes = (size_t)job->copy_rows * ((size_t)job->pitch + (narrow ? sizeof(float) : 0));
+    if (job->layer->minimal) {
+        int n_tiles = n_tiles_of(job, job->block_rows);
+        job->copy_bytes +=
+            ut_minimal_buffer_floats(job->layer, n_tiles, job->group) * sizeof(float);
+    }
     job->copy_bytes = (job->copy_bytes + 63) / 64 * 64;
     job->n_threads = ut_pool_threads(job->compute->pool);
 }
@@ -273,7 +311,9 @@ static void size_copies(struct job *job) {
 bool ut_time_conv_run(const struct ut_compute *compute, struct ut_arena *arena,
                       const struct ut_layer *layer, const struct ut_time_conv *op) {
     struct job job = {.compute = compute, .layer = layer, .op = op};
-    job.block_rows = block_rows_of(layer->n_in * op->stride, op->n_rows);
+    job.block_rows =
+        layer->minimal ? ut_minimal_tiles(layer, op->dilation, op->n_rows) * ut_minimal_grid(layer)
+                       : block_rows_of(layer->n_in * op->stride, op->n_rows);
     job.n_blocks = (op->n_rows + job.block_rows - 1) / job.block_rows;
     if (op->moments &&
         !moments_init(arena, op->moments, op->n_rows, layer->n_out, job.block_rows)) {

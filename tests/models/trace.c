@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/checked.h"
+#include "compute/minimal.h"
 #include "models/kokoro/kokoro.h"
 #include "support/golden.h"
 #include "support/speak.h"
@@ -92,6 +93,9 @@ static const struct fixture fixtures[] = {
      "kokoro/tolerances.json", "gen_har"},
 };
 
+/* NULL: as built in, which leaves layers as small as these alone. */
+static const struct ut_minimal_table *filtering;
+
 /* Runs all cases; returns how many stages the model compared with the golden file itself. */
 static int trace(const struct fixture *fixture, const char *golden, enum ut_cpu_level level,
                  int n_threads, const char *out) {
@@ -99,6 +103,7 @@ static int trace(const struct fixture *fixture, const char *golden, enum ut_cpu_
     utter_error err = {0};
     int n_compared = 0;
     assert_int_equal(speak_compute_open(&mem, level, n_threads, &compute, &err), UTTER_OK);
+    compute.minimal = filtering;
     if (fixture->trace(&compute, data_path(fixture->model).text, golden, out, &n_compared, &err) !=
         UTTER_OK) {
         fail_msg("%s, %s at %s: %s", fixture->model, golden, ut_cpu_level_name(level), err.message);
@@ -154,6 +159,21 @@ static void threads_change_no_bit(void **state) {
     }
 }
 
+/* Every layer that can be, by the schemes of most points. */
+static void golden_stages_by_minimal_filtering(void **state) {
+    static const char *const names[] = {"F(8,3)", "F(6,5)", "F(4,7)", "F(5,6)x2"};
+    static const int taps[] = {3, 5, 7, 11};
+    struct ut_minimal_table all = {.n_rules = UT_COUNT(names)};
+    for (size_t i = 0; i < UT_COUNT(names); i++) {
+        all.rules[i] = (struct ut_minimal_rule){0, 0, taps[i], ut_minimal_find(taps[i], names[i])};
+        assert_non_null(all.rules[i].scheme);
+    }
+    filtering = &all;
+    golden_stages(state);
+    threads_change_no_bit(state);
+    filtering = NULL;
+}
+
 /* A trace computes its outputs: it does not copy them from the golden file. */
 static void recorded_outputs_are_not_read(void **state) {
     for (size_t i = 0; i < UT_COUNT(fixtures); i++) {
@@ -180,6 +200,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_stages),
         cmocka_unit_test(threads_change_no_bit),
+        cmocka_unit_test(golden_stages_by_minimal_filtering),
         cmocka_unit_test(recorded_outputs_are_not_read),
     };
     if (argc > 1) {

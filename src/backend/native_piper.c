@@ -1,6 +1,7 @@
 /* Piper and house voices through utter's own kernels; what they have in common with those of other
  * backends is in piper_voice.c. */
 #include "backend/piper_voice.h"
+#include "compute/narrow.h"
 
 struct piper_voice {
     struct ut_piper_voice common;
@@ -79,6 +80,8 @@ static void describe_voice(struct ut_json_writer *json, const struct ut_backend_
     ut_piper_get_info(voice_of(base)->model, &info);
     ut_piper_voice_describe(json, base);
     ut_json_put_object(json, "model");
+    ut_json_put_string(json, "precision",
+                       ut_narrow_precision(&voice_of(base)->common.context.compute));
     ut_json_put_uint(json, "n_vocab", (uint64_t)info.n_vocab);
     ut_json_put_uint(json, "n_hidden", (uint64_t)info.n_hidden);
     ut_json_put_uint(json, "n_inter", (uint64_t)info.n_inter);

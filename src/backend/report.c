@@ -10,6 +10,7 @@
 #include "backend/native.h"
 #include "backend/ort_backend.h"
 #include "base/json_writer.h"
+#include "compute/narrow.h"
 #include "text/espeak_lib.h"
 
 static void report_memory(struct ut_json_writer *json, const struct ut_mem *mem, bool loaded) {
@@ -27,6 +28,7 @@ static void report_memory(struct ut_json_writer *json, const struct ut_mem *mem,
 /* What a backend of this build is, whether a voice is loaded in it or not. */
 struct entry {
     const char *name, *version, *level;
+    const char *precision; /* of utter's own arithmetic; NULL: another's */
     bool available;
     bool streams; /* while no voice is loaded that says so */
     uint64_t n_threads;
@@ -39,6 +41,7 @@ static void describe_native(const struct ut_backend_context *context, struct ent
     entry->name = ut_native_piper.name;
     entry->version = utter_version();
     entry->level = ut_cpu_level_name(context->compute.kernels->level);
+    entry->precision = ut_narrow_precision(&context->compute);
     entry->available = true;
     entry->streams = ut_native_piper.supports_streaming;
     entry->n_threads = (uint64_t)ut_pool_threads(context->compute.pool);
@@ -89,6 +92,7 @@ static void report_backend(struct ut_json_writer *json, const struct ut_mem *mem
     ut_json_put_string(json, "type", entry->name);
     ut_json_put_string(json, "device", voice && voice->device ? voice->device : "cpu");
     ut_json_put_string(json, "level", entry->level);
+    ut_json_put_string(json, "precision", entry->precision);
     ut_json_put_string(json, "version", entry->version);
     ut_json_put_bool(json, "available", entry->available);
     ut_json_put_string(json, "unavailable_reason",

@@ -16,6 +16,12 @@ const struct ut_narrow *ut_narrow_kind(const struct ut_compute *compute) {
                                                      : NULL;
 }
 
+const char *ut_narrow_precision(const struct ut_compute *compute) {
+    return !ut_narrow_kind(compute)                  ? "f32"
+           : compute->precision == UT_PRECISION_INT8 ? "int8"
+                                                     : "bf16";
+}
+
 /* ---- Packing ------------------------------------------------------------------------------------
  */
 

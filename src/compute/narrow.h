@@ -14,6 +14,8 @@ struct ut_narrow_layer {
 
 /* What `compute->precision` asks for at this level: NULL for float. */
 const struct ut_narrow *ut_narrow_kind(const struct ut_compute *compute);
+/* What a model's large layers compute in: "f32", "bf16" or "int8". */
+const char *ut_narrow_precision(const struct ut_compute *compute);
 
 /* Rounds a layer for input rows with `zero`. Errors as ut_layer_pack; ERROR_UNSUPPORTED too for more than
  * UT_NARROW_MAX_CH input channels. */

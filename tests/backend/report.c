@@ -15,8 +15,9 @@
 
 static void report(void **state) {
     static const char *const fields[] = {
-        "type",   "device",       "loaded",  "supports_batching", "supports_streaming",
-        "memory", "context_size", "threads", "quantization",      "available"};
+        "type",     "device",       "loaded",  "supports_batching", "supports_streaming",
+        "memory",   "context_size", "threads", "quantization",      "available",
+        "precision"};
     struct ut_mem mem;
     struct ut_backend_context context = {.mem = &mem};
     struct ut_backend_voice *voice;
@@ -28,6 +29,7 @@ static void report(void **state) {
                      UTTER_OK);
     assert_int_equal(ut_backend_espeak.open(&context, "espeak", &voice, &err), UTTER_OK);
     for (int loaded = 0; loaded < 2; loaded++) {
+        context.compute.precision = loaded ? UT_PRECISION_INT8 : UT_PRECISION_AUTO;
         assert_int_equal(ut_backend_report(&context, loaded ? voice : NULL, &text, &err), UTTER_OK);
         assert_int_equal(ut_json_parse(&mem, text, strlen(text), &doc, &err), UTTER_OK);
         assert_int_equal(ut_json_count(doc, 0), 3);
@@ -42,6 +44,8 @@ static void report(void **state) {
         int64_t threads = 0, peak = -1;
         assert_string_equal(ut_json_string(doc, ut_json_member(doc, native, "type"), NULL),
                             "native");
+        assert_string_equal(ut_json_string(doc, ut_json_member(doc, native, "precision"), NULL),
+                            loaded ? "int8" : "f32");
         assert_true(ut_json_bool(doc, ut_json_member(doc, native, "loaded"), &is_loaded) &&
                     !is_loaded);
         assert_true(ut_json_bool(doc, ut_json_member(doc, espeak, "loaded"), &is_loaded) &&

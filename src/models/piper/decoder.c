@@ -1,5 +1,6 @@
 /* HiFi-GAN decoder (arXiv:2010.05646) as a stream: every activation is a window that slides over
- * time, and each convolution makes the rows that its input allows. Nothing is computed twice,
+ * time, and each convolution makes the rows that its input allows; one by minimal filtering stops
+ * at its grid (compute/minimal.h) before the end of the utterance. Nothing is computed twice,
  * memory does not grow with the utterance, and the samples are the same for every tile size.
  *
  * frames -> conv_pre -> [leaky ReLU, transposed conv, mean of residual blocks] per stage -> leaky
@@ -8,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/checked.h"
+#include "compute/minimal.h"
 #include "models/piper/piper_model.h"
 
 /* Floats of one window's tile: a handful of windows of 128 KB stay in a core's second-level cache.
@@ -33,8 +35,8 @@ struct stage_state {
     int64_t in_done;           /* input rows upsampled */
     struct ut_piper_window up_raw, up_act;
     struct link links[PIPER_MAX_RESBLOCKS][PIPER_MAX_CHAIN];
-    float *sum;   /* [tile, C] of the residual blocks */
-    int64_t done; /* rows handed on */
+    struct ut_piper_window sum; /* of the residual blocks so far; its end is that of the first */
+    int64_t done;               /* rows handed on */
 };
 
 struct decoder {
@@ -56,6 +58,11 @@ static void pad_behind(struct ut_piper_window *w, int64_t total, int n) {
     if (w->end == total) {
         ut_piper_window_pad(w, n);
     }
+}
+
+/* Rows between the places where a call may start. */
+static int grid_of(const struct piper_conv *conv) {
+    return conv->layer.minimal ? ut_minimal_grid(&conv->layer) * conv->dilation : 1;
 }
 
 static void observe(const struct decoder *d, const char *format, int index, const float *data,
@@ -92,33 +99,41 @@ static void upsample(struct decoder *d, struct stage_state *st, int64_t n) {
             st->total, up->n_out);
 }
 
+/* The end of the rows that a convolution can make of its input, at most `most`. */
+static int64_t rows_possible(const struct piper_conv *conv, const struct ut_piper_window *x,
+                             int64_t total, int64_t most) {
+    int64_t to = UT_MIN(x->end == total ? total : UT_MAX(x->end - conv->pad, 0), most);
+    return to == total ? total : to - to % grid_of(conv);
+}
+
 /* Where the last convolution of a chain puts its rows: the mean over blocks when this is the last.
  */
 static void aim_at_sum(struct decoder *d, struct stage_state *st, struct ut_piper_window *out,
                        int block, struct ut_piper_step *step) {
-    step->add2 = block > 0 ? st->sum : NULL;
+    float *sum = ut_piper_window_floats(&st->sum, step->from);
+    step->add2 = block > 0 ? sum : NULL;
     if (block < st->stage->n_resblocks - 1) {
-        step->y = st->sum;
+        step->y = sum;
         return;
     }
     step->scale = 1.0f / (float)st->stage->n_resblocks;
     step->y = d->s->request->observer ? d->shown : NULL;
     step->act = out;
-    step->act_from = st->done;
+    step->act_from = step->from;
     step->slope = st->index == d->model->n_stages - 1 ? SLOPE_LAST : SLOPE;
 }
 
-/* Rows up to `end` of one block's output, through its chain. `behind` counts the rows that later
- * convolutions of the chain need beyond. */
-static void resblock(struct decoder *d, struct stage_state *st, struct ut_piper_window *out,
-                     int block, int64_t end) {
+/* One block's chain as far as its input goes; its last convolution not beyond `most`, the rows of
+ * the block before. Returns what that convolution has done now, -1 without memory. */
+static int64_t resblock(struct decoder *d, struct stage_state *st, struct ut_piper_window *out,
+                        int block, int64_t most) {
     const struct piper_resblock *rb = &st->stage->resblocks[block];
     const struct ut_piper_window *raw = &st->up_raw, *act = &st->up_act;
-    int behind = rb->halo;
-    for (int i = 0; i < rb->n_convs; i++) {
+    int last = rb->n_convs - 1;
+    for (int i = 0; i <= last; i++) {
         struct link *link = &st->links[block][i];
-        behind -= rb->convs[i].pad;
-        int64_t to = UT_MIN(end + behind, st->total), from = link->done;
+        int64_t from = link->done,
+                to = rows_possible(&rb->convs[i], act, st->total, i == last ? most : st->total);
         struct ut_piper_step step = {.x = act,
                                      .from = from,
                                      .row = raw->n_ch,
@@ -127,21 +142,42 @@ static void resblock(struct decoder *d, struct stage_state *st, struct ut_piper_
                                      .slope = SLOPE,
                                      .n_rows = (int)(to - from)};
         step.add = rb->residual[i] ? ut_piper_window_floats(raw, from) : NULL;
-        if (i == rb->n_convs - 1) {
+        if (i == last) {
             aim_at_sum(d, st, out, block, &step);
         } else {
             step.y = rb->residual[i] ? ut_piper_window_floats(&link->raw, from) : NULL;
             step.act = &link->act;
             step.act_from = from;
         }
-        ut_piper_step(&d->s->compute, &rb->convs[i], &step);
+        if (to > from &&
+            !ut_piper_filter_step(&d->s->compute, &d->s->arena, &rb->convs[i], &step)) {
+            return -1;
+        }
         link->done = link->act.end = link->raw.end = to;
-        if (i < rb->n_convs - 1) {
+        if (i < last) {
             pad_behind(&link->act, st->total, st->stage->halo);
         }
         raw = rb->residual[i] ? &link->raw : raw;
         act = &link->act;
     }
+    return st->links[block][last].done;
+}
+
+/* The rows that the upsampled windows allow, into `out`. */
+static bool resblocks(struct decoder *d, struct stage_state *st, struct ut_piper_window *out) {
+    int64_t done = st->total;
+    pad_behind(&st->up_act, st->total, st->stage->halo);
+    for (int j = 0; j < st->stage->n_resblocks; j++) {
+        done = resblock(d, st, out, j, done);
+        if (done < 0) {
+            return false;
+        }
+        st->sum.end = j == 0 ? done : st->sum.end;
+    }
+    observe(d, "dec_rb%d", st->index, d->shown, st->done, done - st->done, st->total,
+            st->up_raw.n_ch);
+    out->end = st->done = done;
+    return true;
 }
 
 /* All windows of a stage are read from `halo` rows before the rows handed on. */
@@ -150,6 +186,7 @@ static void drop_history(struct stage_state *st) {
     ut_piper_window_drop(&st->in, st->in_done - st->stage->up.left);
     ut_piper_window_drop(&st->up_raw, keep_from);
     ut_piper_window_drop(&st->up_act, keep_from);
+    ut_piper_window_drop(&st->sum, st->done);
     for (int j = 0; j < st->stage->n_resblocks; j++) {
         for (int i = 0; i < st->stage->resblocks[j].n_convs - 1; i++) {
             ut_piper_window_drop(&st->links[j][i].raw, keep_from);
@@ -207,16 +244,10 @@ static utter_status advance(struct decoder *d, int index) {
         }
         ut_tally_begin(d->s->compute.tally, names[index]);
         pad_behind(&st->in, st->in_total, st->stage->up.right);
-        upsample(d, st, UT_MIN(available - st->in_done, st->tile_in));
-        int64_t end = st->up_raw.end == st->total ? st->total : st->up_raw.end - st->stage->halo;
-        pad_behind(&st->up_act, st->total, st->stage->halo);
-        if (end > st->done) {
-            for (int j = 0; j < st->stage->n_resblocks; j++) {
-                resblock(d, st, out, j, end);
-            }
-            observe(d, "dec_rb%d", index, d->shown, st->done, end - st->done, st->total,
-                    st->up_raw.n_ch);
-            out->end = st->done = end;
+        int64_t n = UT_MIN(available - st->in_done, st->tile_in);
+        upsample(d, st, n);
+        if (!resblocks(d, st, out)) {
+            return ut_fail_memory(d->err, (size_t)n * sizeof(float));
         }
         drop_history(st);
         utter_status status = advance(d, index + 1);
@@ -242,8 +273,29 @@ static bool init_links(struct ut_arena *arena, struct stage_state *st, int64_t c
     return ok;
 }
 
-/* Rows that arrive in a stage's input window at once: what one tile of the stage before makes, plus
- * what that stage held back. */
+/* Rows that a stage may hold back because its convolutions make whole steps of their grids: each
+ * waits for less than a step, and the last one of a block waits for those of the blocks before too.
+ */
+static int64_t slack_of(const struct piper_stage *stage) {
+    int64_t longest = 0, last = 0;
+    for (int j = 0; j < stage->n_resblocks; j++) {
+        const struct piper_resblock *rb = &stage->resblocks[j];
+        int64_t chain = 0;
+        for (int i = 0; i < rb->n_convs; i++) {
+            chain += grid_of(&rb->convs[i]) - 1;
+        }
+        longest = UT_MAX(longest, chain);
+        last += grid_of(&rb->convs[rb->n_convs - 1]) - 1;
+    }
+    return longest + last;
+}
+
+/* What a stage has to hand on at most when it has taken a tile: that, and what it held back. */
+static int64_t most_at_once(const struct stage_state *st) {
+    return (int64_t)st->tile_in * st->stage->up.rate + st->stage->halo + slack_of(st->stage);
+}
+
+/* `arriving`: rows that come into the input window at once. */
 static bool init_stage(struct decoder *d, int index, int64_t in_total, int64_t arriving) {
     struct stage_state *st = &d->stages[index];
     const struct piper_stage *stage = st->stage = &d->model->stages[index];
@@ -255,16 +307,15 @@ static bool init_stage(struct decoder *d, int index, int64_t in_total, int64_t a
     st->in_total = in_total;
     st->total = in_total * rate;
     st->tile_in = (int)UT_MAX(tile_rows / rate, 1);
-    int64_t tile = (int64_t)st->tile_in * rate, capacity = tile + 4 * (int64_t)stage->halo + rate;
-    bool ok = ut_piper_window_init(arena, &st->in, &stage->up.phase[0],
-                                   arriving + 2 * (stage->up.left + stage->up.right) + 1,
-                                   stage->up.left) &&
-              ut_piper_window_init_floats(arena, &st->up_raw, n_out, capacity, stage->halo) &&
-              ut_piper_window_init(arena, &st->up_act, &stage->resblocks[0].convs[0], capacity,
-                                   stage->halo) &&
-              init_links(arena, st, capacity);
-    st->sum = ut_arena_alloc(arena, (size_t)(tile + stage->halo) * (size_t)n_out, sizeof(float));
-    return ok && st->sum;
+    int64_t capacity = most_at_once(st) + 3 * (int64_t)stage->halo + rate;
+    return ut_piper_window_init(arena, &st->in, &stage->up.phase[0],
+                                arriving + 2 * (stage->up.left + stage->up.right) + 1,
+                                stage->up.left) &&
+           ut_piper_window_init_floats(arena, &st->up_raw, n_out, capacity, stage->halo) &&
+           ut_piper_window_init(arena, &st->up_act, &stage->resblocks[0].convs[0], capacity,
+                                stage->halo) &&
+           ut_piper_window_init_floats(arena, &st->sum, n_out, capacity, 0) &&
+           init_links(arena, st, capacity);
 }
 
 static bool init(struct decoder *d, int64_t *frames_at_once) {
@@ -278,7 +329,7 @@ static bool init(struct decoder *d, int64_t *frames_at_once) {
     for (int i = 0; ok && i < d->model->n_stages; i++) {
         const struct piper_stage *stage = &d->model->stages[i];
         ok = init_stage(d, i, rows, arriving);
-        arriving = (int64_t)d->stages[i].tile_in * stage->up.rate + stage->halo;
+        arriving = most_at_once(&d->stages[i]);
         rows = d->stages[i].total;
         shown = UT_MAX(shown, arriving * stage->up.n_out);
     }
@@ -322,10 +373,10 @@ static bool observe_conv_pre(struct decoder *d, const struct ut_piper_window *z)
     int n = d->s->n_frames, n_out = d->model->conv_pre.layer.n_out;
     if (d->s->request->observer) {
         float *y = ut_piper_padded(&d->s->arena, n, n_out, 0, 0);
+        struct ut_piper_step step = {.x = z, .y = y, .row = n_out, .scale = 1, .n_rows = n};
         if (!y) {
             return false;
         }
-        struct ut_piper_step step = {.x = z, .y = y, .row = n_out, .scale = 1, .n_rows = n};
         ut_piper_step(&d->s->compute, &d->model->conv_pre, &step);
         ut_piper_observe(d->s, "dec_conv_pre", y, n_out, n, n_out);
     }

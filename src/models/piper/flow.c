@@ -30,6 +30,18 @@ struct wn_layer {
     int index;
 };
 
+/* Rows from t on of the gate's input. */
+static struct ut_piper_step in_step(const struct wn_layer *l, int t, int n) {
+    int width = 2 * l->s->model->info.n_hidden;
+    return (struct ut_piper_step){.x = &l->b->h[0],
+                                  .from = t,
+                                  .bias = l->bias,
+                                  .y = l->b->gate + (ptrdiff_t)t * width,
+                                  .row = width,
+                                  .scale = 1,
+                                  .n_rows = n};
+}
+
 /* Where the skip output of rows from t on goes: into the sum, or, the last one, to the layer
  * `post`. */
 static void skip_step(const struct wn_layer *l, int t, int n) {
@@ -72,18 +84,15 @@ static void wn_rows(void *user, int begin, int end) {
     const struct wn_layer *l = user;
     const struct buffers *b = l->b;
     const struct ut_compute *compute = &l->s->compute;
+    const struct piper_conv *conv = &l->coupling->layers[l->index].in;
     int hidden = l->s->model->info.n_hidden, width = 2 * hidden;
     for (int t = begin, n; t < end; t += n) {
         float *gate = b->gate + (ptrdiff_t)t * width;
         n = UT_MIN(end - t, BLOCK_ROWS);
-        struct ut_piper_step in = {.x = &b->h[0],
-                                   .from = t,
-                                   .bias = l->bias,
-                                   .y = gate,
-                                   .row = width,
-                                   .scale = 1,
-                                   .n_rows = n};
-        ut_piper_step(compute, &l->coupling->layers[l->index].in, &in);
+        if (!conv->layer.minimal) {
+            struct ut_piper_step in = in_step(l, t, n);
+            ut_piper_step(compute, conv, &in);
+        }
         compute->kernels->gate_f32(gate, width, gate, width, gate + hidden, width, n, hidden);
         ut_piper_window_put(compute, &b->acts, t, gate, width, n);
         skip_step(l, t, n);
@@ -93,6 +102,17 @@ static void wn_rows(void *user, int begin, int end) {
     }
 }
 
+/* By minimal filtering `in` makes all rows at once: it splits them over threads by itself. */
+static bool wn_layer(struct wn_layer *l) {
+    const struct piper_conv *conv = &l->coupling->layers[l->index].in;
+    struct ut_piper_step in = in_step(l, 0, l->s->n_frames);
+    if (conv->layer.minimal && !ut_piper_filter_step(&l->s->compute, &l->s->arena, conv, &in)) {
+        return false;
+    }
+    ut_pool_run(l->s->compute.pool, l->s->n_frames, BLOCK_ROWS, wn_rows, l);
+    return true;
+}
+
 /* h -> sum of the layers' skip outputs. */
 static bool wn(struct ut_piper_session *s, const struct piper_coupling *coupling,
                struct buffers *b) {
@@ -100,10 +120,9 @@ static bool wn(struct ut_piper_session *s, const struct piper_coupling *coupling
         struct wn_layer layer = {.s = s, .coupling = coupling, .b = b, .index = i};
         layer.bias = ut_piper_conditioned(s, &coupling->layers[i].in.layer, &coupling->cond,
                                           2 * s->model->info.n_hidden * i);
-        if (!layer.bias) {
+        if (!layer.bias || !wn_layer(&layer)) {
             return false;
         }
-        ut_pool_run(s->compute.pool, s->n_frames, BLOCK_ROWS, wn_rows, &layer);
         struct ut_piper_window read = b->h[0];
         b->h[0] = b->h[1];
         b->h[1] = read;

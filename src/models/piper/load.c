@@ -170,6 +170,7 @@ struct wanted {
     int n_out, n_in;
     int n_taps;    /* 0: any odd number */
     int zero;      /* of its input rows in narrow arithmetic; 0: the layer stays in float */
+    bool minimal;  /* may compute by minimal filtering */
     bool pad_node; /* a Pad node may stand in front */
 };
 
@@ -199,6 +200,7 @@ static void load_conv(struct loader *l, struct piper_conv *out, const struct wan
         bias ? bind_geometry(l, module, taps, 1, want->pad_node) : NULL;
     if (geometry) {
         struct ut_layer_source source = ut_layer_source_conv(weight, bias);
+        source.minimal = want->minimal;
         pack_conv(l, &source, want->zero, out);
         out->dilation = geometry->dilation;
         out->pad = geometry->dilation * (taps - 1) / 2;
@@ -484,7 +486,7 @@ static void load_coupling(struct loader *l, struct piper_coupling *out, int inde
     int hidden = l->model->info.n_hidden, half = l->model->info.n_inter / 2;
     int zero = zero_of_frames(l);
     struct wanted pre = {.n_out = hidden, .n_in = half, .n_taps = 1, .zero = zero};
-    struct wanted in = {.n_out = 2 * hidden, .n_in = hidden, .zero = zero};
+    struct wanted in = {.n_out = 2 * hidden, .n_in = hidden, .zero = zero, .minimal = true};
     struct wanted res_skip = {.n_out = hidden, .n_in = hidden, .n_taps = 1, .zero = zero};
     char name[NAME_SIZE];
     load_conv(l, &out->pre, &pre, name_of(name, "flow.flows.%d.pre", index));
@@ -583,7 +585,8 @@ static void load_upsample(struct loader *l, struct piper_upsample *up, int n_in,
 
 static void load_resblock(struct loader *l, struct piper_resblock *block, int n_ch, int index) {
     bool pairs = l->model->info.resblock1;
-    struct wanted want = {.n_out = n_ch, .n_in = n_ch, .zero = UT_NARROW_ZERO_LEAKY};
+    struct wanted want = {
+        .n_out = n_ch, .n_in = n_ch, .zero = UT_NARROW_ZERO_LEAKY, .minimal = true};
     char name[NAME_SIZE];
     for (int i = 0;
          has(l, name_of(name, "dec.resblocks.%d.convs%s.%d", index, pairs ? "1" : "", i)); i++) {

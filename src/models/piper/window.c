@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "compute/minimal.h"
 
 static char *row_of(const struct ut_piper_window *w, int64_t row) {
     return w->data + (row - w->first) * w->pitch;
@@ -109,27 +110,32 @@ void ut_piper_window_put(const struct ut_compute *compute, const struct ut_piper
     }
 }
 
-static void float_step(const struct ut_compute *compute, const struct piper_conv *conv,
-                       const struct ut_piper_step *step) {
+static struct ut_conv float_op(const struct piper_conv *conv, const struct ut_piper_step *step) {
     const struct ut_piper_window *x = step->x, *act = step->act;
     bool floats = act && !act->kind;
     ptrdiff_t x_row = x->pitch / (ptrdiff_t)sizeof(float);
-    struct ut_conv op = {.x = ut_piper_window_floats(x, step->from - conv->pad),
-                         .x_row = x_row,
-                         .x_tap = conv->dilation * x_row,
-                         .bias = step->bias,
-                         .add = step->add,
-                         .add_row = step->row,
-                         .add2 = step->add2,
-                         .add2_row = step->row,
-                         .scale = step->scale,
-                         .y = step->y,
-                         .y_row = step->row,
-                         .y_act = floats ? ut_piper_window_floats(act, step->act_from) : NULL,
-                         .y_act_row =
-                             floats ? step->act_step * act->pitch / (ptrdiff_t)sizeof(float) : 0,
-                         .slope = step->slope,
-                         .n_rows = step->n_rows};
+    return (struct ut_conv){.x = ut_piper_window_floats(x, step->from - conv->pad),
+                            .x_row = x_row,
+                            .x_tap = conv->dilation * x_row,
+                            .bias = step->bias,
+                            .add = step->add,
+                            .add_row = step->row,
+                            .add2 = step->add2,
+                            .add2_row = step->row,
+                            .scale = step->scale,
+                            .y = step->y,
+                            .y_row = step->row,
+                            .y_act = floats ? ut_piper_window_floats(act, step->act_from) : NULL,
+                            .y_act_row =
+                                floats ? step->act_step * act->pitch / (ptrdiff_t)sizeof(float) : 0,
+                            .slope = step->slope,
+                            .n_rows = step->n_rows};
+}
+
+static void float_step(const struct ut_compute *compute, const struct piper_conv *conv,
+                       const struct ut_piper_step *step) {
+    const struct ut_piper_window *act = step->act;
+    struct ut_conv op = float_op(conv, step);
     ut_conv(compute, &conv->layer, &op);
     if (act && act->kind) {
         struct ut_modulate from = {.x = step->y,
@@ -176,4 +182,14 @@ void ut_piper_step(const struct ut_compute *compute, const struct piper_conv *co
     } else {
         float_step(compute, conv, step);
     }
+}
+
+bool ut_piper_filter_step(const struct ut_compute *compute, struct ut_arena *arena,
+                          const struct piper_conv *conv, const struct ut_piper_step *step) {
+    if (conv->layer.minimal) {
+        struct ut_conv op = float_op(conv, step);
+        return ut_minimal_conv(compute, arena, &conv->layer, &op);
+    }
+    ut_piper_step(compute, conv, step);
+    return true;
 }

@@ -63,7 +63,12 @@ struct ut_piper_step {
     float scale, slope;
     int n_rows;
 };
+/* For layers without minimal form. */
 void ut_piper_step(const struct ut_compute *compute, const struct piper_conv *conv,
                    const struct ut_piper_step *step);
+/* For any layer. One by minimal filtering starts at a multiple of its grid (compute/minimal.h) and stops at one or
+ * at the end of the utterance. Takes scratch from `arena` and gives it back; false when there is no memory. */
+bool ut_piper_filter_step(const struct ut_compute *compute, struct ut_arena *arena,
+                          const struct piper_conv *conv, const struct ut_piper_step *step);
 
 #endif

@@ -26,12 +26,21 @@ struct ut_mem {
     _Atomic uint64_t n_allocations;
 };
 
-/* `allocator` NULL: the C library's, with huge pages asked for in blocks of 4 MB and more. */
+/* `allocator` NULL: the C library's, with huge pages asked for in blocks of 4 MB and more and in reserved ones. */
 void ut_mem_init(struct ut_mem *mem, const utter_allocator *allocator);
 
 /* A block aligned to 64 bytes, contents undefined; NULL when there is none. n_bytes 0 gives a valid
  * block. Free with ut_mem_free. */
 void *ut_mem_alloc(struct ut_mem *mem, enum ut_mem_owner owner, size_t n_bytes);
+
+/* A block like that, for n_bytes that are used little by little: it lies in huge pages where the system has
+ * them, and neither takes memory nor counts before ut_mem_use says so. NULL where the allocator is the
+ * caller's, where weights are locked, and when there is no address space: allocate what is needed then. */
+void *ut_mem_reserve(struct ut_mem *mem, enum ut_mem_owner owner, size_t n_bytes);
+
+/* The first n_bytes of a reserved block, at least as many as before, are used from now on; false when
+ * that goes over the limit. */
+bool ut_mem_use(struct ut_mem *mem, void *block, size_t n_bytes);
 
 /* count * size bytes of zeros; NULL also when the product overflows. */
 void *ut_mem_calloc(struct ut_mem *mem, enum ut_mem_owner owner, size_t count, size_t size);

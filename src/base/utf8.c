@@ -48,7 +48,8 @@ size_t ut_utf8_encode(int32_t code_point, char out[4]) {
 
 bool ut_utf8_valid(const char *text, size_t n) {
     for (size_t at = 0, length; at < n; at += length) {
-        if (ut_utf8_decode(text + at, n - at, &length) < 0) {
+        length = 1; /* ASCII, as nearly all names are, needs no call */
+        if ((signed char)text[at] < 0 && ut_utf8_decode(text + at, n - at, &length) < 0) {
             return false;
         }
     }

@@ -25,66 +25,77 @@ enum {
     FIRST_BLOCK = 64 << 10,
     LARGEST_STEP = 16 << 20,
     ALIGN = 64,
-    /* Weights are allocated once and stay: a large layer gets a block of exactly its size, so that
-     * what is reported, and counted against a limit, is what is used. */
+    /* Weights are allocated once and stay, and what is reported, and counted against a limit, is
+     * what is used: from RESERVE_FROM on they lie in reserved blocks (base/mem.h), or else a large
+     * layer gets a block of exactly its size. */
     LARGE_WEIGHTS = 512 << 10,
-    WEIGHTS_STEP = 1 << 20
+    WEIGHTS_STEP = 1 << 20,
+    RESERVE_FROM = 4 << 20,
+    RESERVE_STEP = 64 << 20
 };
 
 struct ut_arena_block {
     struct ut_arena_block *next;
     size_t capacity; /* bytes behind the header */
-    char pad[ALIGN - sizeof(void *) - sizeof(size_t)];
+    size_t counted;  /* of them; as many as were ever used, or all */
+    char pad[ALIGN - sizeof(void *) - 2 * sizeof(size_t)];
 };
 
 void ut_arena_init(struct ut_arena *arena, struct ut_mem *mem, enum ut_mem_owner owner) {
     *arena = (struct ut_arena){.mem = mem, .owner = owner};
 }
 
-static struct ut_arena_block *new_block(struct ut_arena *arena, size_t capacity) {
-    struct ut_arena_block *block = NULL;
-    size_t total;
-    if (ut_add_size(capacity, sizeof *block, &total)) {
-        block = ut_mem_alloc(arena->mem, arena->owner, total);
-    }
+static struct ut_arena_block *init_block(struct ut_arena_block *block, size_t capacity,
+                                         size_t counted) {
     if (block) {
         block->next = NULL;
         block->capacity = capacity;
+        block->counted = counted;
         ASAN_POISON_MEMORY_REGION(block + 1, capacity);
     }
     return block;
 }
 
-/* The next block that holds n bytes: one left by a reset, or a new one, each as large as all before
- * it together so that there are few. */
-static bool advance(struct ut_arena *arena, size_t n) {
-    struct ut_arena_block *last = arena->current;
-    while (last && last->next) {
-        if (last->next->capacity >= n) {
-            arena->current = last->next;
-            arena->used = 0;
-            return true;
-        }
-        last = last->next;
+static struct ut_arena_block *new_block(struct ut_arena *arena, size_t capacity) {
+    size_t total;
+    return ut_add_size(capacity, sizeof(struct ut_arena_block), &total)
+               ? init_block(ut_mem_alloc(arena->mem, arena->owner, total), capacity, capacity)
+               : NULL;
+}
+
+static struct ut_arena_block *reserve_block(struct ut_arena *arena, size_t capacity) {
+    size_t total;
+    if (!ut_add_size(capacity, sizeof(struct ut_arena_block), &total)) {
+        return NULL;
     }
-    size_t total = 0;
-    for (struct ut_arena_block *b = arena->first; b; b = b->next) {
-        total += b->capacity;
+    struct ut_arena_block *block = ut_mem_reserve(arena->mem, arena->owner, total);
+    if (block && !ut_mem_use(arena->mem, block, sizeof *block)) {
+        ut_mem_free(arena->mem, block);
+        block = NULL;
     }
+    return init_block(block, capacity, 0);
+}
+
+static size_t sum_counted(const struct ut_arena_block *block) {
+    size_t sum = 0;
+    for (; block; block = block->next) {
+        sum += block->counted;
+    }
+    return sum;
+}
+
+/* A block of n bytes and many more, if this is an arena of many weights. */
+static struct ut_arena_block *reserve_step(struct ut_arena *arena, size_t n) {
+    bool many = arena->owner == UT_MEM_WEIGHTS &&
+                sum_counted(arena->first) + sum_counted(arena->apart) + n >= RESERVE_FROM;
+    return many ? reserve_block(arena, UT_MAX(n, RESERVE_STEP)) : NULL;
+}
+
+/* Each as large as all before it together, so that there are few. */
+static struct ut_arena_block *new_step(struct ut_arena *arena, size_t n) {
     size_t largest = arena->owner == UT_MEM_WEIGHTS ? WEIGHTS_STEP : LARGEST_STEP;
-    size_t step = UT_MIN(UT_MAX(total, FIRST_BLOCK), largest);
-    struct ut_arena_block *block = new_block(arena, UT_MAX(n, step));
-    if (!block) {
-        return false;
-    }
-    if (last) {
-        last->next = block;
-    } else {
-        arena->first = block;
-    }
-    arena->current = block;
-    arena->used = 0;
-    return true;
+    size_t step = UT_MIN(UT_MAX(sum_counted(arena->first), FIRST_BLOCK), largest);
+    return new_block(arena, UT_MAX(n, step));
 }
 
 static void *alloc_apart(struct ut_arena *arena, size_t n) {
@@ -99,6 +110,43 @@ static void *alloc_apart(struct ut_arena *arena, size_t n) {
     return block + 1;
 }
 
+/* To the next block that holds n bytes, one left by a reset or rewound; false: there is none. */
+static bool advance(struct ut_arena *arena, size_t n) {
+    struct ut_arena_block *block = arena->current ? arena->current->next : NULL;
+    while (block && block->capacity < n) {
+        block = block->next;
+    }
+    arena->current = block ? block : arena->current;
+    arena->used = block ? 0 : arena->used;
+    return block != NULL;
+}
+
+static void append(struct ut_arena *arena, struct ut_arena_block *block) {
+    struct ut_arena_block **link = &arena->first;
+    while (*link) {
+        link = &(*link)->next;
+    }
+    *link = arena->current = block;
+    arena->used = 0;
+}
+
+/* n bytes of the current block. */
+static void *take(struct ut_arena *arena, size_t n, size_t n_wanted) {
+    struct ut_arena_block *current = arena->current;
+    size_t used = arena->used + n;
+    if (used > current->counted) {
+        if (!ut_mem_use(arena->mem, current, sizeof *current + used)) {
+            arena->failed = true;
+            return NULL;
+        }
+        current->counted = used;
+    }
+    char *at = (char *)(current + 1) + arena->used;
+    arena->used = used;
+    ASAN_UNPOISON_MEMORY_REGION(at, n_wanted);
+    return at;
+}
+
 void *ut_arena_alloc(struct ut_arena *arena, size_t count, size_t size) {
     size_t n_wanted, n;
     if (!ut_mul_size(count, size, &n_wanted) || !ut_add_size(n_wanted, ALIGN - 1 + GAP, &n)) {
@@ -106,18 +154,20 @@ void *ut_arena_alloc(struct ut_arena *arena, size_t count, size_t size) {
         return NULL;
     }
     n &= ~(size_t)(ALIGN - 1);
-    if (arena->owner == UT_MEM_WEIGHTS && n >= LARGE_WEIGHTS) {
-        return alloc_apart(arena, n);
-    }
     bool fits = arena->current && n <= arena->current->capacity - arena->used;
     if (!fits && !advance(arena, n)) {
-        arena->failed = true;
-        return NULL;
+        struct ut_arena_block *block = reserve_step(arena, n);
+        if (!block && arena->owner == UT_MEM_WEIGHTS && n >= LARGE_WEIGHTS) {
+            return alloc_apart(arena, n);
+        }
+        block = block ? block : new_step(arena, n);
+        if (!block) {
+            arena->failed = true;
+            return NULL;
+        }
+        append(arena, block);
     }
-    char *block = (char *)(arena->current + 1) + arena->used;
-    arena->used += n;
-    ASAN_UNPOISON_MEMORY_REGION(block, n_wanted);
-    return block;
+    return take(arena, n, n_wanted);
 }
 
 struct ut_arena_mark ut_arena_mark(const struct ut_arena *arena) {
@@ -154,9 +204,17 @@ static void free_blocks(struct ut_arena *arena, struct ut_arena_block *block) {
     }
 }
 
-void ut_arena_reset(struct ut_arena *arena) {
+void ut_arena_free(struct ut_arena *arena) {
+    free_blocks(arena, arena->first);
     free_blocks(arena, arena->apart);
-    arena->apart = NULL;
+    ut_arena_init(arena, arena->mem, arena->owner);
+}
+
+void ut_arena_reset(struct ut_arena *arena) {
+    if (arena->owner == UT_MEM_WEIGHTS) {
+        ut_arena_free(arena);
+        return;
+    }
     if (arena->first && arena->first->next) {
         size_t total = 0;
         for (struct ut_arena_block *b = arena->first; b; b = b->next) {
@@ -169,10 +227,4 @@ void ut_arena_reset(struct ut_arena *arena) {
     }
     arena->failed = false;
     ut_arena_rewind(arena, (struct ut_arena_mark){arena->first, 0});
-}
-
-void ut_arena_free(struct ut_arena *arena) {
-    free_blocks(arena, arena->first);
-    free_blocks(arena, arena->apart);
-    ut_arena_init(arena, arena->mem, arena->owner);
 }

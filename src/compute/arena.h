@@ -11,7 +11,7 @@ struct ut_arena {
     struct ut_mem *mem;
     enum ut_mem_owner owner;
     struct ut_arena_block *first, *current;
-    struct ut_arena_block *apart; /* large ones of an arena of weights, which nothing rewinds */
+    struct ut_arena_block *apart; /* large ones of weights, where none can be reserved; nothing rewinds them */
     size_t used; /* bytes of the current block */
     bool failed; /* an allocation since the last reset returned NULL */
 };
@@ -31,7 +31,7 @@ struct ut_arena_mark ut_arena_mark(const struct ut_arena *arena);
 void ut_arena_rewind(struct ut_arena *arena, struct ut_arena_mark mark);
 
 /* Forgets every allocation and keeps the memory, merged into one block when there were several (if
- * merging fails the arena is empty and grows again when used). */
+ * merging fails the arena is empty and grows again when used). An arena of weights gives it back. */
 void ut_arena_reset(struct ut_arena *arena);
 void ut_arena_free(struct ut_arena *arena); /* gives the memory back */
 

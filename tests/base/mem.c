@@ -137,6 +137,47 @@ static void failure_leaves_everything_as_it_was(void **state) {
     assert_false(failing.wrong_size);
 }
 
+/* A reserved block counts by use, up to the limit, and whole huge pages stand behind it. */
+static void reserved_blocks_count_what_is_used(void **state) {
+    struct ut_mem mem;
+    ut_mem_init(&mem, NULL);
+    mem.limit_bytes = 6 << 20;
+    char *block = ut_mem_reserve(&mem, UT_MEM_WEIGHTS, 64 << 20);
+    assert_non_null(block);
+    assert_int_equal((uintptr_t)block % 64, 0);
+    assert_true(bytes_in_use(&mem) <= 64);
+    assert_true(ut_mem_use(&mem, block, 1000));
+    assert_true(ut_mem_use(&mem, block, 5 << 20));
+    memset(block, 0x5A, 5 << 20);
+    assert_in_range(report_of(&mem).weights_bytes, 5 << 20, (5 << 20) + 64);
+    assert_false(ut_mem_use(&mem, block, 6 << 20));
+    assert_in_range(report_of(&mem).weights_bytes, 5 << 20, (5 << 20) + 64);
+    utter_error err = {.code = UTTER_ERROR_MEMORY, .message = "x"};
+    assert_int_equal(ut_mem_explain(&mem, UTTER_ERROR_MEMORY, &err), UTTER_ERROR_MEMORY);
+    assert_non_null(strstr(err.message, "the memory limit of 6.3 MB does not suffice"));
+    ut_mem_free(&mem, block);
+    assert_int_equal(bytes_in_use(&mem), 0);
+    mem.limit_bytes = 10;
+    assert_null(ut_mem_reserve(&mem, UT_MEM_WEIGHTS, 1 << 20));
+    assert_int_equal(bytes_in_use(&mem), 0);
+}
+
+/* Only where memory comes in pages of its own, unlocked and of a possible size. */
+static void not_everything_can_be_reserved(void **state) {
+    struct failing_allocator failing;
+    utter_allocator allocator = failing_allocator_start(&failing);
+    struct ut_mem mem;
+    ut_mem_init(&mem, &allocator);
+    assert_null(ut_mem_reserve(&mem, UT_MEM_WEIGHTS, 64 << 20));
+    assert_int_equal(failing.n_blocks, 0);
+    ut_mem_init(&mem, NULL);
+    assert_null(ut_mem_reserve(&mem, UT_MEM_WEIGHTS, SIZE_MAX));
+    assert_null(ut_mem_reserve(&mem, UT_MEM_WEIGHTS, (size_t)1 << 60));
+    mem.lock_weights = true;
+    assert_null(ut_mem_reserve(&mem, UT_MEM_WEIGHTS, 64 << 20));
+    assert_int_equal(bytes_in_use(&mem), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_aligned_and_writable),
@@ -147,6 +188,8 @@ int main(void) {
         cmocka_unit_test(realloc_keeps_contents_and_owner),
         cmocka_unit_test(strndup_ends_with_a_zero),
         cmocka_unit_test(failure_leaves_everything_as_it_was),
+        cmocka_unit_test(reserved_blocks_count_what_is_used),
+        cmocka_unit_test(not_everything_can_be_reserved),
     };
     return cmocka_run_group_tests_name("base/mem", tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@ enum {
     OPTION_VOICE,
     OPTION_SPEAKER,
     OPTION_STREAMS,
+    OPTION_PROFILE,
     OPTION_PRECISIONS,
     OPTION_BACKENDS,
     OPTION_THREAD_COUNTS,
@@ -24,7 +25,7 @@ enum {
     OPTION_QUIET
 };
 
-enum { MAX_ROUNDS = 100, MAX_LENGTH = 100000 };
+enum { MAX_LENGTH = 100000 };
 
 static const struct arg_option options[] = {
     CLI_MODEL_OPTION,
@@ -36,6 +37,8 @@ static const struct arg_option options[] = {
     {OPTION_SPEAKER, 0, "speaker", "NAME", "a speaker of the voice, by name or number"},
     {OPTION_RUNS, 0, "runs", "N", "timed runs, 1 to 1000; one more goes before them (3)"},
     {OPTION_STREAMS, 0, "streams", "N", "so many speak at once, 1 to 64 (1)"},
+    {OPTION_PROFILE, 0, "profile", NULL,
+     "tell what each stage of a native voice takes, and its bounds"},
     {OPTION_PRECISIONS, 0, "precisions", "f32,int8,...", "matrix: native voices in each of these"},
     {OPTION_BACKENDS, 0, "backends", "native,onnx", "matrix: each model on each of these"},
     {OPTION_THREAD_COUNTS, 0, "thread-counts", "1,2", "matrix: with so many threads each"},
@@ -128,7 +131,7 @@ static bool set_matrix_option(struct bench_options *o, struct args *args, int id
         return count_list(args, id, value, 1, BENCH_MAX_STREAMS, o->stream_counts,
                           &o->n_stream_counts);
     case OPTION_ROUNDS:
-        return args_int(args, id, value, 1, MAX_ROUNDS, &o->n_rounds);
+        return args_int(args, id, value, 1, BENCH_MAX_ROUNDS, &o->n_rounds);
     case OPTION_BASE:
         o->base = value;
         return true;
@@ -170,6 +173,8 @@ static bool set_option(struct bench_options *o, struct args *args, int id, const
     case OPTION_MODEL:
         o->common.model = value;
         return append(args, id, o->models, &o->n_models, value);
+    case OPTION_PROFILE:
+        return o->profile = true;
     case OPTION_QUIET:
         return o->quiet = true;
     default:

@@ -8,6 +8,8 @@
 
 enum {
     BENCH_MAX_RUNS = 1000,  /* of one process */
+    BENCH_MAX_ROUNDS = 100,
+    BENCH_MAX_STAGES = 24,  /* of a model */
     BENCH_MAX_LIST = 16,    /* values of one list option */
     BENCH_MAX_CELLS = 256,
     BENCH_MAX_STREAMS = 64,
@@ -35,7 +37,7 @@ struct bench_options {
     const char *scales_text, *voice, *speaker;
     float scales[3]; /* noise, length, noise_w */
     int64_t n_runs, n_rounds, n_streams;
-    bool quiet;
+    bool quiet, profile;
     /* The matrix. */
     bool is_matrix;
     int precisions[BENCH_MAX_LIST], backends[BENCH_MAX_LIST]; /* places in the tables below */
@@ -70,7 +72,8 @@ struct bench_cell {
     bool is_optional; /* not asked for by name: left out when it cannot run */
     char reason[BENCH_REASON_SIZE]; /* why it does not run; "": it does */
     /* From its children. */
-    json_t *facts;                 /* the last answer; NULL: none */
+    json_t *answers;               /* an array; NULL: none */
+    const json_t *facts;           /* the last of them */
     struct bench_run *runs;        /* [n_rounds * n_runs], in the order of the rounds */
     double *loads_s;               /* [n_rounds] */
     size_t n_rounds, n_runs_round; /* done; runs of each */
@@ -121,6 +124,23 @@ struct bench_verdict bench_judge(const struct bench_cell *cell, const struct ben
                                  const struct bench_summary *base);
 /* The ratio that decides. */
 struct bench_spread bench_ratio(const struct bench_cell *cell, const struct bench_summary *summary);
+
+/* ---- Stages: bench_stages.c --------------------------------------------------------------------- */
+
+struct bench_stage {
+    const char *name;           /* lives as long as the answers */
+    double time_s;              /* processor time with one thread, else wall time; medians of the rounds */
+    double wall_s, cpu_s;
+    double macs_f32, macs_bf16, macs_int8, weight_bytes;
+    double mac_bound_s, read_bound_s; /* what products and weights take at the least; -1: not known */
+};
+
+/* From an array of answers with "stages" and "peaks"; how many there are, 0 when the voice is not native. */
+size_t bench_stages(const json_t *answers, struct bench_stage *out, size_t max);
+/* The larger of the two; -1: not known. */
+double bench_stage_bound(const struct bench_stage *stage);
+void bench_print_peaks(const json_t *answers);
+void bench_print_stages(const struct bench_stage *stages, size_t n);
 
 /* ---- Reports: bench_report.c -------------------------------------------------------------------- */
 

@@ -156,6 +156,7 @@ static void make_command(struct command *command, const struct bench_options *o,
     }
     put_flag(command, "--mlock", o->common.mlock);
     put_flag(command, "--exact", o->common.exact);
+    put_flag(command, "--profile", native && cell->n_streams == 1);
     if (cell->length) {
         put_number(command, "--lengths", (uint64_t)cell->length);
     } else {
@@ -184,8 +185,9 @@ static void take_turn(struct bench_cell *cell, size_t n_runs, json_t *answer) {
         out->latency_s = latency ? json_number_value(latency) : out->wall_s;
     }
     cell->loads_s[cell->n_rounds] = number_of(answer, "load_s", &ok);
-    json_decref(cell->facts);
-    cell->facts = answer;
+    cell->answers = cell->answers ? cell->answers : json_array();
+    ok = json_array_append_new(cell->answers, answer) == 0 && ok;
+    cell->facts = json_array_get(cell->answers, json_array_size(cell->answers) - 1);
     cell->n_runs_round = n_runs;
     cell->n_rounds += ok;
     if (!ok) {
@@ -245,7 +247,7 @@ static bool run_rounds(struct bench_matrix *matrix) {
  */
 
 static void free_cell(struct bench_cell *cell) {
-    json_decref(cell->facts);
+    json_decref(cell->answers);
     free(cell->runs);
     free(cell->loads_s);
 }

@@ -194,6 +194,19 @@ static void print_advice(const struct bench_matrix *matrix, const struct rows *r
     }
 }
 
+static void print_profiles(const struct rows *rows) {
+    struct bench_stage stages[BENCH_MAX_STAGES];
+    for (size_t i = 0; i < rows->n; i++) {
+        const struct bench_cell *cell = rows->items[i].cell;
+        size_t n = cell->reason[0] ? 0 : bench_stages(cell->answers, stages, BENCH_MAX_STAGES);
+        if (n > 0) {
+            printf("\n%s\n", rows->items[i].label);
+            bench_print_stages(stages, n);
+            bench_print_peaks(cell->answers);
+        }
+    }
+}
+
 bool bench_print_tables(const struct bench_matrix *matrix) {
     const struct bench_options *o = matrix->options;
     struct rows rows = {0};
@@ -205,6 +218,9 @@ bool bench_print_tables(const struct bench_matrix *matrix) {
         print_speeds(&rows);
         print_comparison(&rows);
         print_advice(matrix, &rows);
+        if (o->profile) {
+            print_profiles(&rows);
+        }
     }
     free(rows.items);
     return ok;
@@ -245,6 +261,26 @@ static json_t *rounds_json(const struct bench_cell *cell) {
     return rounds;
 }
 
+static json_t *bound_json(double seconds) {
+    return seconds < 0 ? json_null() : json_real(seconds);
+}
+
+static json_t *stages_json(const struct bench_cell *cell) {
+    struct bench_stage stages[BENCH_MAX_STAGES];
+    size_t n = bench_stages(cell->answers, stages, BENCH_MAX_STAGES);
+    json_t *out = json_array();
+    for (size_t i = 0; i < n; i++) {
+        const struct bench_stage *s = &stages[i];
+        json_array_append_new(
+            out, json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "name", s->name,
+                           "wall_s", s->wall_s, "cpu_s", s->cpu_s, "macs_f32", s->macs_f32,
+                           "macs_bf16", s->macs_bf16, "macs_int8", s->macs_int8, "weight_bytes",
+                           s->weight_bytes, "products_bound_s", bound_json(s->mac_bound_s),
+                           "reading_bound_s", bound_json(s->read_bound_s)));
+    }
+    return out;
+}
+
 static json_t *row_json(const struct bench_matrix *matrix, const struct row *row) {
     const struct bench_cell *cell = row->cell;
     json_t *out =
@@ -259,6 +295,7 @@ static json_t *row_json(const struct bench_matrix *matrix, const struct row *row
                         json_incref(json_object_get(cell->facts, "computed_by")));
     json_object_set_new(out, "summary", summary_json(&row->summary));
     json_object_set_new(out, "rounds", rounds_json(cell));
+    json_object_set_new(out, "stages", stages_json(cell));
     json_object_set_new(out, "base",
                         row->base ? json_integer(row->base - matrix->cells) : json_null());
     if (row->base) {

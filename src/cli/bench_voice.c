@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "bench.h"
+#include "bench_stats.h"
 
 struct speaker { /* one stream; in a thread of its own when there are several */
     const struct job *job;
@@ -30,6 +31,11 @@ struct job {
     struct speaker speakers[BENCH_MAX_STREAMS];
     size_t n_speakers;
     struct bench_run runs[BENCH_MAX_RUNS];
+    size_t n_stages;
+    utter_stage stages[BENCH_MAX_STAGES]; /* times: medians of the runs */
+    double stage_wall_s[BENCH_MAX_STAGES][BENCH_MAX_RUNS],
+        stage_cpu_s[BENCH_MAX_STAGES][BENCH_MAX_RUNS];
+    utter_peaks peaks;
 };
 
 static double now_s(void) {
@@ -247,10 +253,62 @@ static bool run_once(struct job *job, struct bench_run *out) {
     return true;
 }
 
+/* ---- Stages -----------------------------------------------------------------------------------
+ */
+
+static void keep_stages(struct job *job, size_t run) {
+    utter_stage stage = {.size = sizeof stage};
+    size_t n = 0;
+    while (n < BENCH_MAX_STAGES &&
+           utter_stream_stage(job->speakers[0].stream, (int32_t)n, &stage)) {
+        job->stages[n] = stage;
+        job->stage_wall_s[n][run] = stage.wall_s;
+        job->stage_cpu_s[n++][run] = stage.cpu_s;
+    }
+    job->n_stages = n;
+}
+
+/* After the runs: what it reads would show in their peak memory. */
+static bool finish_profile(struct job *job) {
+    utter_error err = {0};
+    if (job->n_stages == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < job->n_stages; i++) {
+        job->stages[i].wall_s = stats_median(job->stage_wall_s[i], (size_t)job->bench->n_runs);
+        job->stages[i].cpu_s = stats_median(job->stage_cpu_s[i], (size_t)job->bench->n_runs);
+    }
+    job->peaks.size = sizeof job->peaks;
+    if (utter_engine_peaks(job->engine, &job->peaks, &err) != UTTER_OK) {
+        cli_print_error("%s", err.message);
+        return false;
+    }
+    return true;
+}
+
+static void put_profile(const struct job *job, json_t *answer) {
+    json_t *stages = json_array();
+    for (size_t i = 0; i < job->n_stages; i++) {
+        const utter_stage *s = &job->stages[i];
+        json_array_append_new(stages, json_pack("{s:s, s:f, s:f, s:I, s:I, s:I, s:I}", "name",
+                                                s->name, "wall_s", s->wall_s, "cpu_s", s->cpu_s,
+                                                "macs_f32", (json_int_t)s->n_macs_f32, "macs_bf16",
+                                                (json_int_t)s->n_macs_bf16, "macs_int8",
+                                                (json_int_t)s->n_macs_int8, "weight_bytes",
+                                                (json_int_t)s->weight_bytes));
+    }
+    json_object_set_new(answer, "stages", stages);
+    json_object_set_new(
+        answer, "peaks",
+        json_pack("{s:f, s:f, s:f, s:f}", "f32_macs_per_s", job->peaks.f32_macs_per_s,
+                  "bf16_macs_per_s", job->peaks.bf16_macs_per_s, "int8_macs_per_s",
+                  job->peaks.int8_macs_per_s, "read_bytes_per_s", job->peaks.read_bytes_per_s));
+}
+
 /* ---- Answers ----------------------------------------------------------------------------------
  */
 
-static int print_json(const struct job *job) {
+static json_t *answer_of(const struct job *job) {
     json_t *runs = json_array();
     for (int64_t i = 0; i < job->bench->n_runs; i++) {
         const struct bench_run *m = &job->runs[i];
@@ -263,13 +321,17 @@ static int print_json(const struct job *job) {
                                 json_real(m->latency_s));
         }
     }
-    return cli_print_json(
+    json_t *answer =
         json_pack("{s:o, s:f, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "runs", runs,
                   "load_s", job->load_s, "cpu", utter_engine_cpu(job->engine), "threads",
                   (int)utter_engine_threads(job->engine), "streams", (int)job->n_speakers, "voice",
                   job->info.name, "family", job->info.family, "backend", job->info.backend,
                   "computed_by", job->computer, "stored_as", job->info.quantization, "file_bytes",
-                  (json_int_t)job->info.file_bytes, "ids", (json_int_t)job->n_ids));
+                  (json_int_t)job->info.file_bytes, "ids", (json_int_t)job->n_ids);
+    if (answer && job->n_stages > 0) {
+        put_profile(job, answer);
+    }
+    return answer;
 }
 
 static int print_table(const struct job *job) {
@@ -286,6 +348,15 @@ static int print_table(const struct job *job) {
                m->audio_s, m->audio_s > 0 ? m->wall_s / m->audio_s : 0, m->first_audio_s,
                m->peak_rss_mb);
     }
+    if (job->n_stages > 0) {
+        struct bench_stage stages[BENCH_MAX_STAGES];
+        json_t *answers = json_pack("[o]", answer_of(job));
+        size_t n = bench_stages(answers, stages, BENCH_MAX_STAGES);
+        printf("\n");
+        bench_print_stages(stages, n);
+        bench_print_peaks(answers);
+        json_decref(answers);
+    }
     return cli_finish_output();
 }
 
@@ -301,12 +372,16 @@ static int measure(struct job *job) {
         if (!run_once(job, &job->runs[i])) {
             return EXIT_FAILED;
         }
+        keep_stages(job, (size_t)i);
     }
-    return job->bench->common.json ? print_json(job) : print_table(job);
+    if (!finish_profile(job)) {
+        return EXIT_FAILED;
+    }
+    return job->bench->common.json ? cli_print_json(answer_of(job)) : print_table(job);
 }
 
 int bench_voice(const struct bench_options *options) {
-    struct job *job = calloc(1, sizeof *job); /* 80 kB: not for the stack */
+    struct job *job = calloc(1, sizeof *job); /* half a megabyte: not for the stack */
     if (!job) {
         cli_print_error("out of memory");
         return EXIT_FAILED;
@@ -314,6 +389,7 @@ int bench_voice(const struct bench_options *options) {
     job->bench = options;
     utter_speak_options_init(&job->speak);
     job->speak.voice = options->voice;
+    job->speak.stages = options->profile;
     int code = measure(job);
     for (size_t i = 0; i < job->n_speakers; i++) {
         utter_stream_destroy(job->speakers[i].stream);

@@ -22,6 +22,7 @@ enum {
     OPTION_ROUNDS,
     OPTION_BASE,
     OPTION_JSON_FILE,
+    OPTION_HTML,
     OPTION_QUIET
 };
 
@@ -46,6 +47,7 @@ static const struct arg_option options[] = {
     {OPTION_ROUNDS, 0, "rounds", "N", "matrix: turns of each cell, 1 to 100 (5)"},
     {OPTION_BASE, 0, "base", "WORDS", "matrix: compare with \"onnx\", \"a.onnx,native,f32\", ..."},
     {OPTION_JSON_FILE, 0, "json-file", "FILE", "matrix: write everything there, as JSON"},
+    {OPTION_HTML, 0, "html", "FILE", "matrix: write a page with plots there"},
     {OPTION_QUIET, 'q', "quiet", NULL, "no progress, no notes; warnings and errors only"},
     CLI_BACKEND_OPTION,
     CLI_ENGINE_OPTIONS,
@@ -134,6 +136,9 @@ static bool set_matrix_option(struct bench_options *o, struct args *args, int id
         return args_int(args, id, value, 1, BENCH_MAX_ROUNDS, &o->n_rounds);
     case OPTION_BASE:
         o->base = value;
+        return true;
+    case OPTION_HTML:
+        o->html_file = value;
         return true;
     default:
         o->json_file = value;

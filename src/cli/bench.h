@@ -13,7 +13,8 @@ enum {
     BENCH_MAX_LIST = 16,    /* values of one list option */
     BENCH_MAX_CELLS = 256,
     BENCH_MAX_STREAMS = 64,
-    BENCH_REASON_SIZE = 400
+    BENCH_REASON_SIZE = 400,
+    BENCH_MAX_LABEL = 36 /* bytes */
 };
 
 /* One run, or what the streams that spoke at once gave together. Seconds. */
@@ -45,7 +46,7 @@ struct bench_options {
     int32_t thread_counts[BENCH_MAX_LIST], stream_counts[BENCH_MAX_LIST];
     size_t n_thread_counts, n_stream_counts;
     const char *base;
-    const char *json_file;
+    const char *json_file, *html_file;
 };
 
 extern const char *const bench_precisions[], *const bench_backends[]; /* end with NULL */
@@ -147,8 +148,56 @@ void bench_print_stages(const struct bench_stage *stages, size_t n);
 /* "medium native int8, threads: 2": what tells the cell from the others. */
 void bench_cell_label(const struct bench_matrix *matrix, const struct bench_cell *cell, char *out,
                       size_t size);
+/* Makes a text from anywhere fit for terminals, JSON and HTML: bytes that are no UTF-8, and control
+ * characters, become '?'. */
+void bench_clean(char *text);
+
+struct bench_row {
+    char label[BENCH_MAX_LABEL + 1];
+    const struct bench_cell *cell, *base; /* base NULL: none */
+    struct bench_summary summary, base_summary; /* of cells that ran */
+};
+
+struct bench_rows {
+    struct bench_row *items; /* one for each cell; to be freed */
+    size_t n;
+    int width; /* of the longest label */
+};
+/* False: no memory, with a message; items is to be freed then too. */
+bool bench_make_rows(const struct bench_matrix *matrix, struct bench_rows *rows);
+
+/* Whether row `index` is the first that failed as it did, with its model and backend, and how many did. */
+bool bench_failure(const struct bench_rows *rows, size_t index, size_t *n);
+
 /* The tables on standard output. False: no memory, with a message. */
 bool bench_print_tables(const struct bench_matrix *matrix);
 json_t *bench_matrix_json(const struct bench_matrix *matrix);
+
+/* ---- One page: bench_html.c, bench_svg.c -------------------------------------------------------- */
+
+/* EXIT_OK, or EXIT_FAILED with a message. */
+int bench_write_html(const struct bench_matrix *matrix, const char *path);
+
+/* Text between tags or in an attribute. */
+void bench_html_text(FILE *out, const char *text);
+
+struct bench_bar {
+    const char *label;
+    double value;
+    double low, high; /* whiskers; equal: none */
+    double mark;      /* a line across; negative: none */
+    bool is_base;
+    char text[48]; /* behind the bar */
+};
+/* Bars from 0 with their labels to the left; `line` crosses all of them, where it is positive. */
+void bench_svg_bars(FILE *out, const char *title, const struct bench_bar *bars, size_t n, double line);
+
+struct bench_point {
+    const char *label;
+    double x, y;
+    bool is_base;
+};
+void bench_svg_points(FILE *out, const char *title, const char *x_name, const char *y_name,
+                      const struct bench_point *points, size_t n);
 
 #endif

@@ -129,7 +129,7 @@ static void close_pipe(int pipe_ends[2]) {
     }
 }
 
-json_t *bench_child(const char *const *arguments, char *reason) {
+static json_t *run_child(const char *const *arguments, char *reason) {
     int out_pipe[2] = {-1, -1}, error_pipe[2] = {-1, -1}, ended = 0;
     pid_t pid;
     json_t *answer = NULL;
@@ -162,5 +162,11 @@ json_t *bench_child(const char *const *arguments, char *reason) {
     close_pipe(left);
     free(out.bytes);
     free(errors.bytes);
+    return answer;
+}
+
+json_t *bench_child(const char *const *arguments, char *reason) {
+    json_t *answer = run_child(arguments, reason);
+    bench_clean(reason);
     return answer;
 }

@@ -317,6 +317,9 @@ static int report(const struct bench_matrix *matrix) {
     if (o->json_file) {
         written = write_json_file(o->json_file, json);
     }
+    if (o->html_file && bench_write_html(matrix, o->html_file) != EXIT_OK) {
+        written = EXIT_FAILED;
+    }
     if (o->common.json) {
         written = cli_print_json(json) == EXIT_OK ? written : EXIT_FAILED;
     } else {

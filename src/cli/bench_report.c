@@ -1,10 +1,11 @@
 /* The matrix as tables for a terminal of 100 columns, and as JSON. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
 
-enum { MAX_LABEL = 40, WIDTH = 100 };
+enum { WIDTH = 100, MAX_ADVICE = 8 };
 
 /* ---- Labels -----------------------------------------------------------------------------------
  */
@@ -22,17 +23,58 @@ static bool varies(const struct bench_matrix *matrix, size_t offset, size_t size
 #define VARIES(matrix, field)                                                                      \
     varies(matrix, offsetof(struct bench_cell, field), sizeof((struct bench_cell *)0)->field)
 
-/* The last part of a path; ".onnx" is not told. */
-static void put_model(const char *model, char *out, size_t size) {
-    const char *slash = strrchr(model, '/');
-    const char *name = slash && slash[1] ? slash + 1 : model;
-    size_t n = strlen(name);
-    n -= n > 5 && strcmp(name + n - 5, ".onnx") == 0 ? 5 : 0;
-    if (n <= 22) {
-        snprintf(out, size, "%.*s", (int)n, name);
-    } else {
-        snprintf(out, size, "%.12s..%.8s", name, name + n - 8);
+void bench_clean(char *text) {
+    unsigned char *c = (unsigned char *)text;
+    while (*c) {
+        int n = *c < 0x80                 ? 1
+                : *c >= 0xC2 && *c < 0xE0 ? 2
+                : *c >= 0xE0 && *c < 0xF0 ? 3
+                : *c >= 0xF0 && *c < 0xF5 ? 4
+                                          : 0;
+        bool good = n > 0 && *c >= 0x20 && *c != 0x7F;
+        for (int i = 1; good && i < n; i++) {
+            good = (c[i] & 0xC0) == 0x80;
+        }
+        /* Overlong, surrogates, beyond U+10FFFF. */
+        good = good && !(*c == 0xE0 && c[1] < 0xA0) && !(*c == 0xED && c[1] > 0x9F) &&
+               !(*c == 0xF0 && c[1] < 0x90) && !(*c == 0xF4 && c[1] > 0x8F);
+        if (!good) {
+            *c++ = '?';
+        } else {
+            c += n;
+        }
     }
+}
+
+/* A number of bytes, at most n, that cuts no character. */
+static int whole_bytes(const char *text, int n) {
+    while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80) {
+        n--;
+    }
+    return n;
+}
+
+/* The last part of a path, without ".onnx", cut in its middle where there is less room. */
+static void put_model(const char *model, char *out, size_t size) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", model);
+    size_t n_path = strlen(path);
+    while (n_path > 1 && path[n_path - 1] == '/') {
+        path[--n_path] = '\0';
+    }
+    const char *slash = strrchr(path, '/'), *name = slash && slash[1] ? slash + 1 : path;
+    int n = (int)strlen(name);
+    n -= n > 5 && strcmp(name + n - 5, ".onnx") == 0 ? 5 : 0;
+    if (n < (int)size) {
+        snprintf(out, size, "%.*s", n, name);
+        return;
+    }
+    int n_end = ((int)size - 3) / 2, end = n - n_end;
+    while (end < n && ((unsigned char)name[end] & 0xC0) == 0x80) {
+        end++;
+    }
+    int n_begin = whole_bytes(name, (int)size - 3 - n_end);
+    snprintf(out, size, "%.*s..%.*s", n_begin, name, n - end, name + end);
 }
 
 __attribute__((format(printf, 3, 4))) static void add(char *out, size_t size, const char *format,
@@ -46,47 +88,49 @@ __attribute__((format(printf, 3, 4))) static void add(char *out, size_t size, co
 
 void bench_cell_label(const struct bench_matrix *matrix, const struct bench_cell *cell, char *out,
                       size_t size) {
-    put_model(cell->model, out, size);
-    add(out, size, " %s", cell->backend);
+    char rest[64] = "";
+    add(rest, sizeof rest, " %s", cell->backend);
     if (strcmp(cell->precision, "stored") != 0) {
-        add(out, size, " %s", cell->precision);
+        add(rest, sizeof rest, " %s", cell->precision);
     }
     if (VARIES(matrix, n_threads)) {
-        add(out, size, " %dt", (int)cell->n_threads);
+        add(rest, sizeof rest, " %dt", (int)cell->n_threads);
     }
     if (VARIES(matrix, n_streams)) {
-        add(out, size, " %ds", (int)cell->n_streams);
+        add(rest, sizeof rest, " %ds", (int)cell->n_streams);
     }
     if (cell->length && VARIES(matrix, length)) {
-        add(out, size, " %dph", (int)cell->length);
+        add(rest, sizeof rest, " %dph", (int)cell->length);
     } else if (cell->text && VARIES(matrix, text)) {
-        add(out, size, " \"%.6s\"", cell->text);
+        size_t n = strlen(cell->text);
+        add(rest, sizeof rest, " \"%.*s\"", n > 8 ? whole_bytes(cell->text, 8) : (int)n,
+            cell->text);
     }
+    put_model(cell->model, out, size - strlen(rest));
+    add(out, size, "%s", rest);
+    bench_clean(out);
 }
 
 /* ---- Tables -----------------------------------------------------------------------------------
  */
 
-struct row {
-    char label[MAX_LABEL + 1];
-    const struct bench_cell *cell, *base;
-    struct bench_summary summary, base_summary; /* of cells that ran */
-};
+/* Characters of UTF-8. */
+static int columns_of(const char *text) {
+    int n = 0;
+    for (; *text; text++) {
+        n += ((unsigned char)*text & 0xC0) != 0x80;
+    }
+    return n;
+}
 
-struct rows {
-    struct row *items;
-    size_t n;
-    int width; /* of the labels */
-};
-
-static bool make_rows(const struct bench_matrix *matrix, struct rows *rows) {
+bool bench_make_rows(const struct bench_matrix *matrix, struct bench_rows *rows) {
     rows->items = calloc(matrix->n_cells, sizeof *rows->items);
     bool ok = rows->items != NULL;
     for (size_t i = 0; ok && i < matrix->n_cells; i++) {
-        struct row *row = &rows->items[rows->n++];
+        struct bench_row *row = &rows->items[rows->n++];
         row->cell = &matrix->cells[i];
         bench_cell_label(matrix, row->cell, row->label, sizeof row->label);
-        int n = (int)strlen(row->label);
+        int n = columns_of(row->label);
         rows->width = n > rows->width ? n : rows->width;
         if (!row->cell->reason[0]) {
             row->base = bench_base_of(matrix, row->cell);
@@ -101,9 +145,8 @@ static bool make_rows(const struct bench_matrix *matrix, struct rows *rows) {
     return ok;
 }
 
-/* A reason, cut into lines that begin at column `at` and end before WIDTH. */
-static void print_wrapped(const char *text, int at) {
-    int column = at + (int)strlen("does not run: ");
+/* Words behind `column`, cut into lines that begin at column `at` and end before WIDTH. */
+static void print_wrapped(const char *text, int column, int at) {
     while (*text) {
         int n = (int)strcspn(text, " ");
         if (column > at && column + n > WIDTH) {
@@ -122,25 +165,56 @@ static void print_wrapped(const char *text, int at) {
     printf("\n");
 }
 
-static void print_speeds(const struct rows *rows) {
-    printf("%-*s %9s %7s %8s %8s %8s %8s %8s %6s\n", rows->width, "", "latency s", "+-", "RTF",
-           "p95", "CPU RTF", "p95", "first s", "CPU %");
+static void print_label(const struct bench_rows *rows, const char *label) {
+    printf("%s%*s ", label, rows->width - columns_of(label), "");
+}
+
+bool bench_failure(const struct bench_rows *rows, size_t index, size_t *n) {
+    const struct bench_cell *cell = rows->items[index].cell;
+    *n = 0;
+    for (size_t i = 0; cell->reason[0] && i < rows->n; i++) {
+        const struct bench_cell *other = rows->items[i].cell;
+        bool same = other->model == cell->model && strcmp(other->backend, cell->backend) == 0 &&
+                    strcmp(other->reason, cell->reason) == 0;
+        if (same && i < index) {
+            return false;
+        }
+        *n += same;
+    }
+    return *n > 0;
+}
+
+static void print_failures(const struct bench_rows *rows) {
     for (size_t i = 0; i < rows->n; i++) {
-        const struct row *row = &rows->items[i];
-        const struct bench_summary *s = &row->summary;
-        printf("%-*s ", rows->width, row->label);
-        if (row->cell->reason[0]) {
-            printf(" does not run: ");
-            print_wrapped(row->cell->reason, rows->width + 2);
+        size_t n;
+        if (!bench_failure(rows, i, &n)) {
             continue;
         }
-        printf("%9.3f %7.3f %8.4f %8.4f %8.4f %8.4f %8.3f %6.0f\n", s->latency_mean_s,
+        char head[BENCH_MAX_LABEL + 64];
+        snprintf(head, sizeof head, n > 1 ? "%s and %zu like it: " : "%s: ", rows->items[i].label,
+                 n - 1);
+        printf("\n%s", head);
+        print_wrapped(rows->items[i].cell->reason, columns_of(head), 2);
+    }
+}
+
+static void print_speeds(const struct bench_rows *rows) {
+    printf("%-*s %8s %6s %7s %7s %7s %7s %7s %6s\n", rows->width, "", "latency s", "+-", "RTF",
+           "p95", "CPU RTF", "p95", "first s", "CPU %");
+    for (size_t i = 0; i < rows->n; i++) {
+        const struct bench_row *row = &rows->items[i];
+        const struct bench_summary *s = &row->summary;
+        if (row->cell->reason[0]) {
+            continue;
+        }
+        print_label(rows, row->label);
+        printf("%8.3f %6.3f %7.4f %7.4f %7.4f %7.4f %7.3f %6.0f\n", s->latency_mean_s,
                s->latency_std_s, s->rtf_mean, s->rtf_p95, s->cpu_rtf_mean, s->cpu_rtf_p95,
                s->first_audio_s, 100 * s->cpu_share);
     }
 }
 
-static void print_comparison(const struct rows *rows) {
+static void print_comparison(const struct bench_rows *rows) {
     size_t n = 0;
     for (size_t i = 0; i < rows->n; i++) {
         n += !rows->items[i].cell->reason[0];
@@ -148,10 +222,10 @@ static void print_comparison(const struct rows *rows) {
     if (n == 0) {
         return;
     }
-    printf("\n%-*s %7s %9s %7s %13s %13s  %s\n", rows->width, "", "file MB", "memory MB", "load s",
+    printf("\n%-*s %7s %7s %6s %11s %12s  %s\n", rows->width, "", "file MB", "peak MB", "load s",
            "speed (CPU)", "speed (wall)", "beside the base");
     for (size_t i = 0; i < rows->n; i++) {
-        const struct row *row = &rows->items[i];
+        const struct bench_row *row = &rows->items[i];
         const struct bench_summary *s = &row->summary;
         if (row->cell->reason[0]) {
             continue;
@@ -161,8 +235,9 @@ static void print_comparison(const struct rows *rows) {
                  (s->cpu_ratio.high - s->cpu_ratio.low) / 2);
         snprintf(wall, sizeof wall, "%.2f +-%.2f", s->wall_ratio.median,
                  (s->wall_ratio.high - s->wall_ratio.low) / 2);
-        printf("%-*s %7.1f %9.1f %7.3f %13s %13s  %s\n", rows->width, row->label, s->file_mb,
-               s->peak_rss_mb, s->load_s, row->base ? cpu : "", row->base ? wall : "",
+        print_label(rows, row->label);
+        printf("%7.1f %7.1f %6.3f %11s %12s  %s\n", s->file_mb, s->peak_rss_mb, s->load_s,
+               row->base ? cpu : "", row->base ? wall : "",
                !row->base               ? "no base"
                : row->base == row->cell ? "(the base)"
                                         : bench_judge(row->cell, s, &row->base_summary).words);
@@ -170,10 +245,17 @@ static void print_comparison(const struct rows *rows) {
 }
 
 /* Why the base is the base, and what to do. */
-static void print_advice(const struct bench_matrix *matrix, const struct rows *rows) {
-    const struct row *first = NULL;
+static void print_advice(const struct bench_matrix *matrix, const struct bench_rows *rows) {
+    const struct bench_row *first = NULL;
+    size_t n = 0;
     for (size_t i = 0; i < rows->n; i++) {
-        const struct row *row = &rows->items[i];
+        n += rows->items[i].base && rows->items[i].base != rows->items[i].cell;
+    }
+    if (n > MAX_ADVICE) {
+        return; /* the table's last column says it in fewer words */
+    }
+    for (size_t i = 0; i < rows->n; i++) {
+        const struct bench_row *row = &rows->items[i];
         if (!row->base || row->base == row->cell) {
             continue;
         }
@@ -181,7 +263,7 @@ static void print_advice(const struct bench_matrix *matrix, const struct rows *r
             printf("\n");
         }
         first = row;
-        char base[MAX_LABEL + 1];
+        char base[BENCH_MAX_LABEL + 1];
         bench_cell_label(matrix, row->base, base, sizeof base);
         struct bench_spread ratio = bench_ratio(row->cell, &row->summary);
         printf("%s: %s\n", row->label,
@@ -194,7 +276,7 @@ static void print_advice(const struct bench_matrix *matrix, const struct rows *r
     }
 }
 
-static void print_profiles(const struct rows *rows) {
+static void print_profiles(const struct bench_rows *rows) {
     struct bench_stage stages[BENCH_MAX_STAGES];
     for (size_t i = 0; i < rows->n; i++) {
         const struct bench_cell *cell = rows->items[i].cell;
@@ -209,8 +291,8 @@ static void print_profiles(const struct rows *rows) {
 
 bool bench_print_tables(const struct bench_matrix *matrix) {
     const struct bench_options *o = matrix->options;
-    struct rows rows = {0};
-    bool ok = make_rows(matrix, &rows);
+    struct bench_rows rows = {0};
+    bool ok = bench_make_rows(matrix, &rows);
     if (ok) {
         printf(
             "rounds: %d, runs in each: %d; every round of a cell is a process of its own, with a warm-up\n\n",
@@ -218,6 +300,7 @@ bool bench_print_tables(const struct bench_matrix *matrix) {
         print_speeds(&rows);
         print_comparison(&rows);
         print_advice(matrix, &rows);
+        print_failures(&rows);
         if (o->profile) {
             print_profiles(&rows);
         }
@@ -281,11 +364,14 @@ static json_t *stages_json(const struct bench_cell *cell) {
     return out;
 }
 
-static json_t *row_json(const struct bench_matrix *matrix, const struct row *row) {
+static json_t *row_json(const struct bench_matrix *matrix, const struct bench_row *row) {
     const struct bench_cell *cell = row->cell;
+    char model[PATH_MAX];
+    snprintf(model, sizeof model, "%s", cell->model);
+    bench_clean(model);
     json_t *out =
         json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:s?, s:i, s:s?}", "cell", row->label, "model",
-                  cell->model, "backend", cell->backend, "precision", cell->precision, "threads",
+                  model, "backend", cell->backend, "precision", cell->precision, "threads",
                   (int)cell->n_threads, "streams", (int)cell->n_streams, "text", cell->text,
                   "length", (int)cell->length, "failure", cell->reason[0] ? cell->reason : NULL);
     if (cell->reason[0]) {
@@ -308,9 +394,9 @@ static json_t *row_json(const struct bench_matrix *matrix, const struct row *row
 }
 
 json_t *bench_matrix_json(const struct bench_matrix *matrix) {
-    struct rows rows = {0};
+    struct bench_rows rows = {0};
     json_t *cells = json_array();
-    bool ok = make_rows(matrix, &rows);
+    bool ok = bench_make_rows(matrix, &rows);
     for (size_t i = 0; ok && i < rows.n; i++) {
         json_array_append_new(cells, row_json(matrix, &rows.items[i]));
     }

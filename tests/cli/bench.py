@@ -1,5 +1,6 @@
 """utter bench: the simple form, and the matrix of models, backends, precisions, threads, streams and
 inputs. Figures are checked for what they are, never for how large they come out."""
+import html.parser
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import statistics
 import subprocess
 import time
 import unittest
+import xml.etree.ElementTree
 
 from program import DATA, IDS, KOKORO, MULTI, TINY, UTTER, ProgramTest, main, needs_espeak
 
@@ -154,7 +156,10 @@ class Matrix(ProgramTest):
         self.assertNotIn("summary", cells[1])
         done = self.run_utter("bench", "-m", TINY, "-m", "missing.onnx", "--backends", "native", *QUICK)
         self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stdout.decode(), "missing native auto +does not run: voice 'missing.onnx': No such file")
+        self.assertIn("\nmissing native auto: voice 'missing.onnx': No such file", done.stdout.decode())
+        done = self.run_utter("bench", "-m", TINY, "-m", "missing.onnx", "--backends", "native", "--thread-counts", "1,2",
+                              *QUICK)
+        self.assertIn("missing native auto 1t and 1 like it: voice", done.stdout.decode())
         # Of a model that runs nowhere both reasons are told.
         cells, _ = self.matrix("-m", "missing.onnx", "--onnxruntime", FAKE, code=1)
         self.assertEqual([c["backend"] for c in cells], ["native", "onnx"])
@@ -174,6 +179,90 @@ class Matrix(ProgramTest):
         message = self.run_utter("bench", "-m", TINY, "--backends", "native", "--json-file", "no/out.json", *QUICK)
         self.assertEqual(message.returncode, 1)
         self.assertIn("no/out.json could not be written", message.stderr.decode())
+
+    def test_profile(self):
+        """Of native cells with one stream: stages with their bounds, in JSON always, as tables when asked for."""
+        cells, _ = self.matrix("-m", TINY, "-m", PTH, "--backends", "native", "--precisions", "f32,int8", "--stream-counts",
+                               "1,2")
+        for cell in cells:
+            self.assertEqual(bool(cell["stages"]), cell["streams"] == 1)
+            for stage in cell["stages"]:
+                self.assertEqual(set(stage), {"name", "wall_s", "cpu_s", "macs_f32", "macs_bf16", "macs_int8",
+                                              "weight_bytes", "products_bound_s", "reading_bound_s"})
+        macs = {(c["model"], c["precision"], k): sum(s["macs_" + k] for s in c["stages"]) for c in cells
+                if c["streams"] == 1 for k in ("f32", "int8")}
+        for model in TINY, PTH:
+            self.assertEqual(macs[model, "f32", "int8"], 0)
+            self.assertGreater(macs[model, "int8", "int8"], 0)
+            # The same products, whatever they are made in.
+            self.assertAlmostEqual((macs[model, "int8", "f32"] + macs[model, "int8", "int8"]) / macs[model, "f32", "f32"],
+                                   1, places=6)
+        tables = self.ok("bench", "-m", TINY, "--backends", "native", "--profile", *QUICK).stdout.decode()
+        self.assertLessEqual(max(map(len, tables.split("\n"))), 100)
+        for words in "decoder 1", "of bound", "GMAC/s", "memory is read at":
+            self.assertIn(words, tables)
+        tables = self.ok("bench", "-m", TINY, "--lengths", "20", "--profile").stdout.decode()
+        self.assertIn("decoder 1", tables)
+        self.assertNotIn("decoder 1", self.ok("bench", "-m", TINY, "--lengths", "20").stdout.decode())
+
+    def test_html(self):
+        """One page that stands alone: well formed, no script, nothing from elsewhere, names escaped."""
+        name = "a<b>&\"c'\u00e9.onnx"
+        for ending in "", ".json":
+            os.symlink(TINY + ending, self.path(name + ending))
+        os.symlink(TINY, self.path("<script>.onnx"))
+        done = self.run_utter("bench", "-m", name, "-m", "<script>.onnx", "--backends", "native", "--precisions", "f32,int8",
+                              "--html", "page.html", *QUICK)
+        self.assertEqual(done.returncode, 1)
+        page = self.get("page.html").decode()
+        root = xml.etree.ElementTree.fromstring(page.replace("<!DOCTYPE html>", ""))
+        tags = {e.tag for e in root.iter()}
+        self.assertLessEqual(tags, {"html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "section",
+                                    "div", "table", "tr", "th", "td", "ul", "li", "b", "svg", "text", "line", "rect",
+                                    "circle"})
+        self.assertFalse([e for e in root.iter() if {"src", "href", "onload"} & set(e.attrib)])
+        self.assertNotIn("url(", page)
+        words = "\n".join(root.itertext())
+        self.assertIn("a<b>&\"c'\u00e9 native int8", words)
+        self.assertIn("<script> native f32", words)
+        for title in "What to choose", "What does not run", "Speed beside the base", "RTF", "Memory", "Stages":
+            self.assertIn(title, words)
+        self.check_plots(root)
+
+        class Strict(html.parser.HTMLParser):
+            def error(self, message):
+                raise AssertionError(message)
+        Strict().feed(page)
+
+    def check_plots(self, root):
+        """Everything lies inside its plot, and labels do not lie on each other."""
+        plots = [e for e in root.iter() if e.tag == "svg"]
+        self.assertGreaterEqual(len(plots), 6)
+        for plot in plots:
+            width, height = map(float, plot.get("viewBox").split()[2:])
+            places = []
+            for e in plot:
+                for key, most in ("x", width), ("x1", width), ("x2", width), ("y", height), ("y1", height), ("y2", height):
+                    if e.get(key):
+                        self.assertLessEqual(-0.1, float(e.get(key)))
+                        self.assertLessEqual(float(e.get(key)), most + 0.1)
+                if e.get("class") == "label":
+                    places.append(float(e.get("y")))
+            self.assertTrue(all(b - a >= 14 for a, b in zip(sorted(places), sorted(places)[1:])))
+
+    def test_html_that_cannot_be_written(self):
+        done = self.run_utter("bench", "-m", TINY, "--backends", "native", "--html", "no/page.html", *QUICK)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no/page.html could not be written", done.stderr.decode())
+
+    def test_names_that_are_no_text(self):
+        """Bytes that are no UTF-8 in a name do not reach JSON, HTML or terminals."""
+        name = os.path.join(os.fsencode(self.folder), b"bad\xff\x1bname.onnx")
+        done = self.run_utter("bench", "-m", name, "--json", "--backends", "native", "--html", "page.html", *QUICK)
+        cell = json.loads(done.stdout)["cells"][0]
+        self.assertIn("bad??name", cell["cell"])
+        self.assertIn("bad??name", cell["failure"])
+        self.assertIn("bad??name", self.get("page.html").decode())
 
     def test_interrupt(self):
         """Ctrl-C at the program alone: its child, which would speak for minutes, ends with it."""

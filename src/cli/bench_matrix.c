@@ -143,6 +143,7 @@ static void make_command(struct command *command, const struct bench_options *o,
     put(command, "--backend", cell->backend);
     put(command, "--precision", native ? cell->precision : NULL);
     put(command, "--provider", onnx ? o->common.provider : NULL);
+    put(command, "--coreml-path", onnx ? o->common.coreml_path : NULL);
     put(command, "--onnxruntime", o->common.onnxruntime);
     put(command, "--cpu", o->common.cpu);
     put(command, "--scales", o->scales_text);

@@ -16,7 +16,7 @@ FAKE = os.environ["UT_FAKE_ORT"]
 REAL = os.environ.pop("UTTER_ONNXRUNTIME", "")
 NONE = "/nonexistent/libonnxruntime.so"
 PTH = f"{KOKORO}/kokoro-v1_0.pth"
-QUICK = ["--rounds", "2", "--runs", "1", "--ids", IDS, "--onnxruntime", NONE]
+QUICK = ["--rounds", "1", "--runs", "1", "--ids", IDS, "--onnxruntime", NONE]
 RUN = {"wall_s", "cpu_s", "audio_s", "first_audio_s", "peak_rss_mb"}
 
 
@@ -79,7 +79,8 @@ class Matrix(ProgramTest):
 
     def test_cells(self):
         cells, _ = self.matrix("-m", TINY, "-m", MULTI, "--precisions", "f32,int8", "--thread-counts", "1,2",
-                               "--stream-counts", "1,2", "--backends", "native", "--runs", "2")
+                               "--stream-counts", "1,2", "--backends", "native", "--runs", "2",
+                               "--rounds", "2")
         self.assertEqual(len({(c["model"], c["precision"], c["threads"], c["streams"]) for c in cells}), 16)
         self.assertEqual(len({c["cell"] for c in cells}), 16)
         for cell in cells:

@@ -22,6 +22,12 @@ const struct ut_minimal_scheme ut_minimal_schemes[] = {
     {"F(5,4)x2", 7, 3, 5, 4, 2},  {"F(4,7)", 7, 4, 4, 7, 1},    {"F(3,6)x2", 11, 3, 3, 6, 2},
     {"F(5,4)x3", 11, 3, 5, 4, 3}, {"F(5,6)x2", 11, 4, 5, 6, 2},
 };
+/* Rows of a product: enough to pay for reading the weights, few enough for a part's memory to stay
+ * in the second-level cache; multiples of 12, 6 and 5, the rows of the kernels' tiles, and of most
+ * dilations. Short inputs are cut finer, for several threads. MAX_GROUP is a multiple of every
+ * panel. */
+enum { MANY_TILES = 60, FEW_TILES = 12, WANTED_BLOCKS = 4, MAX_GROUP = 256, MAX_THREADS = 256 };
+
 const int ut_minimal_n_schemes = sizeof ut_minimal_schemes / sizeof *ut_minimal_schemes;
 
 /* Found by a search over fractions for the smallest error of the schemes above. */
@@ -30,6 +36,21 @@ static const double point_sets[UT_FILTER_MAX_PAIRS - 1][UT_FILTER_MAX_PAIRS] = {
     {1, 1.0 / 2, 2},
     {3.0 / 4, 4.0 / 3, 3.0 / 8, 8.0 / 3},
 };
+
+static int n_points_of(const struct ut_minimal_scheme *scheme) {
+    return 2 * scheme->n_pairs + 2;
+}
+
+/* Points and rows a little apart, so that they do not fall into one set of a cache. */
+static ptrdiff_t row_pitch(int n_ch) {
+    return (n_ch + 15) / 16 * 16 + 16;
+}
+
+static size_t floats_of(const struct ut_minimal_scheme *scheme, int n_in, int n_tiles,
+                        int n_group) {
+    ptrdiff_t tile = scheme->n_pieces * row_pitch(n_in) + row_pitch(n_group);
+    return (size_t)n_points_of(scheme) * (size_t)(n_tiles * tile + 32);
+}
 
 /* ---- Choice -------------------------------------------------------------------------------------
  */
@@ -178,7 +199,7 @@ static void pack_panels(void *user, int begin, int end) {
             const float *from =
                 job->from + ((size_t)p * (size_t)s->n_taps + (size_t)first) * job->tap;
             size_t at = ((size_t)p * (size_t)s->n_pieces + (size_t)piece) * job->tap;
-            for (int point = 0; point < 2 * s->n_pairs + 2; point++) {
+            for (int point = 0; point < n_points_of(s); point++) {
                 pack_piece(job->kernel[point], UT_MIN(s->n_piece_taps, s->n_taps - first), from,
                            job->tap, job->to + (size_t)point * job->point_floats + at);
             }
@@ -200,7 +221,7 @@ utter_status ut_minimal_pack(const struct ut_compute *compute, struct ut_arena *
                            .from = layer->panels,
                            .tap = (size_t)layer->n_in * (size_t)panel,
                            .point_floats = point_floats(layer, panel, scheme)};
-    size_t n = (2 * (size_t)scheme->n_pairs + 2) * job.point_floats;
+    size_t n = (size_t)n_points_of(scheme) * job.point_floats;
     struct ut_minimal *minimal = ut_arena_alloc(arena, 1, sizeof *minimal);
     job.to = ut_arena_alloc(arena, n, sizeof *job.to);
     if (!minimal || !job.to) {
@@ -226,85 +247,77 @@ int ut_minimal_input_rows(const struct ut_minimal *minimal, int dilation, int n_
     return n_tiles * s->n_outputs + (s->n_pieces * s->n_piece_taps - 1) * dilation;
 }
 
-/* Points and rows a little apart, so that they do not fall into one set of a cache. */
-static ptrdiff_t row_pitch(int n_ch) {
-    return (n_ch + 15) / 16 * 16 + 16;
+void ut_minimal_place(struct ut_minimal_part *part, int n_group, float *memory) {
+    const struct ut_minimal *minimal = part->layer->minimal;
+    part->v_row = row_pitch(part->layer->n_in);
+    part->m_row = row_pitch(n_group);
+    part->v_point = (ptrdiff_t)minimal->scheme->n_pieces * part->n_tiles * part->v_row + 16;
+    part->m_point = part->n_tiles * part->m_row + 16;
+    part->v = memory;
+    part->m = memory + n_points_of(minimal->scheme) * part->v_point;
 }
 
-struct ut_minimal_buffers ut_minimal_buffers(const struct ut_layer *layer, int n_tiles, int n_group,
-                                             float *memory) {
-    const struct ut_minimal *minimal = layer->minimal;
-    struct ut_minimal_buffers b = {
-        .v = memory, .v_row = row_pitch(layer->n_in), .m_row = row_pitch(n_group)};
-    b.v_point = (ptrdiff_t)minimal->scheme->n_pieces * n_tiles * b.v_row + 16;
-    b.m_point = n_tiles * b.m_row + 16;
-    b.m = memory + ut_minimal_n_points(minimal) * b.v_point;
-    return b;
+size_t ut_minimal_floats(const struct ut_layer *layer, int n_tiles, int n_group) {
+    return floats_of(layer->minimal->scheme, layer->n_in, n_tiles, n_group);
 }
 
-size_t ut_minimal_buffer_floats(const struct ut_layer *layer, int n_tiles, int n_group) {
-    struct ut_minimal_buffers b = ut_minimal_buffers(layer, n_tiles, n_group, NULL);
-    return (size_t)ut_minimal_n_points(layer->minimal) * (size_t)(b.v_point + b.m_point);
+static struct ut_filter_tiles tiles_of(const struct ut_minimal_part *part) {
+    const struct ut_minimal *minimal = part->layer->minimal;
+    return (struct ut_filter_tiles){.points = &minimal->points,
+                                    .n_outputs = minimal->scheme->n_outputs,
+                                    .dilation = part->dilation,
+                                    .first = part->first,
+                                    .n_tiles = part->n_tiles};
 }
 
-static struct ut_filter_tiles tiles_of(const struct ut_layer *layer, int n_tiles, int dilation) {
-    return (struct ut_filter_tiles){.points = &layer->minimal->points,
-                                    .n_outputs = layer->minimal->scheme->n_outputs,
-                                    .dilation = dilation,
-                                    .n_tiles = n_tiles};
-}
-
-void ut_minimal_transform(const struct ut_compute *compute, const struct ut_layer *layer,
-                          const struct ut_minimal_buffers *b, int n_tiles, int dilation,
-                          const float *x, ptrdiff_t x_row) {
-    const struct ut_minimal_scheme *s = layer->minimal->scheme;
+void ut_minimal_transform(const struct ut_minimal_part *part, const float *x, ptrdiff_t x_row,
+                          int n_rows) {
+    const struct ut_minimal_scheme *s = part->layer->minimal->scheme;
     for (int piece = 0; piece < s->n_pieces; piece++) {
-        struct ut_filter_in in = {.tiles = tiles_of(layer, n_tiles, dilation),
-                                  .x = x + (ptrdiff_t)piece * s->n_piece_taps * dilation * x_row,
+        int shift = piece * s->n_piece_taps * part->dilation;
+        struct ut_filter_in in = {.tiles = tiles_of(part),
+                                  .x = x + shift * x_row,
                                   .x_row = x_row,
-                                  .v = b->v + (ptrdiff_t)piece * n_tiles * b->v_row,
-                                  .v_point = b->v_point,
-                                  .v_row = b->v_row,
-                                  .n_ch = layer->n_in};
-        compute->kernels->filter_in_f32(&in);
+                                  .n_rows = n_rows - shift,
+                                  .v = part->v + piece * part->n_tiles * part->v_row,
+                                  .v_point = part->v_point,
+                                  .v_row = part->v_row,
+                                  .n_ch = part->layer->n_in};
+        part->compute->kernels->filter_in_f32(&in);
     }
 }
 
-void ut_minimal_finish(const struct ut_compute *compute, const struct ut_layer *layer,
-                       const struct ut_minimal_buffers *b, int n_tiles, int dilation,
-                       int first_channel, const struct ut_conv *store) {
+void ut_minimal_finish(const struct ut_minimal_part *part, int first_channel,
+                       const struct ut_conv *store) {
+    const struct ut_layer *layer = part->layer;
+    const struct ut_kernels *kernels = part->compute->kernels;
     const struct ut_minimal_scheme *s = layer->minimal->scheme;
-    size_t point = point_floats(layer, compute->kernels->panel, s);
+    size_t point = point_floats(layer, kernels->panel, s);
     size_t group = (size_t)first_channel * (size_t)s->n_pieces * (size_t)layer->n_in;
-    for (int i = 0; i < ut_minimal_n_points(layer->minimal); i++) {
-        struct ut_conv product = {.x = b->v + i * b->v_point,
-                                  .x_row = b->v_row,
-                                  .x_tap = n_tiles * b->v_row,
+    for (int i = 0; i < n_points_of(s); i++) {
+        struct ut_conv product = {.x = part->v + i * part->v_point,
+                                  .x_row = part->v_row,
+                                  .x_tap = part->n_tiles * part->v_row,
                                   .n_taps = s->n_pieces,
                                   .n_in = layer->n_in,
                                   .w = (const float *)layer->panels + (size_t)i * point + group,
                                   .scale = 1,
-                                  .y = b->m + i * b->m_point,
-                                  .y_row = b->m_row,
-                                  .n_rows = n_tiles,
+                                  .y = part->m + i * part->m_point,
+                                  .y_row = part->m_row,
+                                  .n_rows = part->n_tiles,
                                   .n_out = store->n_out};
-        compute->kernels->conv_f32(&product);
+        kernels->conv_f32(&product);
     }
-    struct ut_filter_out out = {.tiles = tiles_of(layer, n_tiles, dilation),
-                                .m = b->m,
-                                .m_point = b->m_point,
-                                .m_row = b->m_row,
+    struct ut_filter_out out = {.tiles = tiles_of(part),
+                                .m = part->m,
+                                .m_point = part->m_point,
+                                .m_row = part->m_row,
                                 .store = store};
-    compute->kernels->filter_out_f32(&out);
+    kernels->filter_out_f32(&out);
 }
 
 /* ---- Whole convolutions -------------------------------------------------------------------------
  */
-
-/* Rows of a product: enough to pay for reading the weights, few enough for the buffers to stay in
- * the second-level cache; a multiple of 12, 6 and 5, the rows of the kernels' tiles, and of most
- * dilations. Short inputs are cut finer, for several threads. */
-enum { MANY_TILES = 60, FEW_TILES = 12, WANTED_BLOCKS = 4, MAX_THREADS = 256 };
 
 int ut_minimal_tiles(const struct ut_layer *layer, int dilation, int n_rows) {
     int all = (n_rows / layer->minimal->scheme->n_outputs + dilation) / dilation * dilation;
@@ -317,9 +330,9 @@ struct conv_job {
     const struct ut_compute *compute;
     const struct ut_layer *layer;
     const struct ut_conv *op;
-    int dilation, n_tiles;
+    int dilation, group, pass_tiles;
     float *scratch; /* [n_threads][scratch_floats] */
-    size_t scratch_floats, rows_floats;
+    size_t scratch_floats;
     int n_threads;
     _Atomic bool taken[MAX_THREADS];
 };
@@ -332,45 +345,32 @@ static int take_scratch(struct conv_job *job) {
     }
 }
 
-/* Rows t on of the input where they all exist, else a copy with zeros behind them. */
-static const float *block_input(const struct conv_job *job, float *copy, int t, int n_tiles) {
+/* The output channels of one part, a group at a time: their products stay in the cache. */
+static void finish_groups(const struct conv_job *job, const struct ut_minimal_part *part) {
     const struct ut_conv *op = job->op;
-    int n_valid = op->n_rows + (job->layer->n_taps - 1) * job->dilation - t;
-    int n_needed = ut_minimal_input_rows(job->layer->minimal, job->dilation, n_tiles);
-    const float *x = op->x + t * op->x_row;
-    if (n_needed <= n_valid) {
-        return x;
+    for (int o = 0; o < op->n_out; o += job->group) {
+        struct ut_conv store = *op;
+        store.bias = op->bias + o;
+        store.add = op->add ? op->add + o : NULL;
+        store.add2 = op->add2 ? op->add2 + o : NULL;
+        store.y = op->y ? op->y + o : NULL;
+        store.y_act = op->y_act ? op->y_act + o : NULL;
+        store.n_out = UT_MIN(job->group, op->n_out - o);
+        ut_minimal_finish(part, o, &store);
     }
-    size_t n_in = (size_t)job->layer->n_in;
-    for (int r = 0; r < n_valid; r++) {
-        memcpy(copy + r * op->x_row, x + r * op->x_row, n_in * sizeof *x);
-    }
-    for (int r = n_valid; r < n_needed; r++) {
-        memset(copy + r * op->x_row, 0, n_in * sizeof *x);
-    }
-    return copy;
 }
 
-static void conv_blocks(void *user, int begin, int end) {
+static void conv_tiles(void *user, int begin, int end) {
     struct conv_job *job = user;
     const struct ut_conv *op = job->op;
-    int grid = job->layer->minimal->scheme->n_outputs, slot = take_scratch(job);
-    float *scratch = job->scratch + (size_t)slot * job->scratch_floats;
-    for (int block = begin; block < end; block++) {
-        int t = block * job->n_tiles * grid, n_rows = UT_MIN(job->n_tiles * grid, op->n_rows - t);
-        int columns = (n_rows + grid * job->dilation - 1) / (grid * job->dilation);
-        int n_tiles = columns * job->dilation;
-        struct ut_minimal_buffers buffers =
-            ut_minimal_buffers(job->layer, n_tiles, job->layer->n_out, scratch + job->rows_floats);
-        ut_minimal_transform(job->compute, job->layer, &buffers, n_tiles, job->dilation,
-                             block_input(job, scratch, t, n_tiles), op->x_row);
-        struct ut_conv store = *op;
-        store.add = op->add ? op->add + t * op->add_row : NULL;
-        store.add2 = op->add2 ? op->add2 + t * op->add2_row : NULL;
-        store.y = op->y ? op->y + t * op->y_row : NULL;
-        store.y_act = op->y_act ? op->y_act + t * op->y_act_row : NULL;
-        store.n_rows = n_rows;
-        ut_minimal_finish(job->compute, job->layer, &buffers, n_tiles, job->dilation, 0, &store);
+    int n_rows = op->n_rows + (job->layer->n_taps - 1) * job->dilation, slot = take_scratch(job);
+    struct ut_minimal_part part = {
+        .compute = job->compute, .layer = job->layer, .dilation = job->dilation};
+    for (part.first = begin; part.first < end; part.first += part.n_tiles) {
+        part.n_tiles = UT_MIN(job->pass_tiles, end - part.first);
+        ut_minimal_place(&part, job->group, job->scratch + (size_t)slot * job->scratch_floats);
+        ut_minimal_transform(&part, op->x, op->x_row, n_rows);
+        finish_groups(job, &part);
     }
     atomic_store(&job->taken[slot], false);
 }
@@ -381,6 +381,7 @@ bool ut_minimal_conv(const struct ut_compute *compute, struct ut_arena *arena,
         ut_conv(compute, layer, op);
         return true;
     }
+    ut_layer_count(compute, layer, op->n_rows);
     struct ut_conv whole = *op;
     whole.bias = op->bias ? op->bias : layer->bias;
     whole.n_out = layer->n_out;
@@ -388,20 +389,18 @@ bool ut_minimal_conv(const struct ut_compute *compute, struct ut_arena *arena,
                            .layer = layer,
                            .op = &whole,
                            .dilation = (int)(op->x_tap / op->x_row),
+                           .group = UT_MIN(layer->n_out, MAX_GROUP),
                            .n_threads = ut_pool_threads(compute->pool)};
-    job.n_tiles = ut_minimal_tiles(layer, job.dilation, op->n_rows);
-    job.rows_floats = (size_t)ut_minimal_input_rows(layer->minimal, job.dilation, job.n_tiles) *
-                      (size_t)op->x_row;
-    job.scratch_floats =
-        job.rows_floats + ut_minimal_buffer_floats(layer, job.n_tiles, layer->n_out);
+    int column = layer->minimal->scheme->n_outputs * job.dilation;
+    int n_tiles = (op->n_rows + column - 1) / column * job.dilation;
+    job.pass_tiles = UT_MIN(n_tiles, MANY_TILES);
+    job.scratch_floats = ut_minimal_floats(layer, job.pass_tiles, job.group);
     struct ut_arena_mark mark = ut_arena_mark(arena);
     job.scratch = ut_arena_alloc(arena, (size_t)job.n_threads * job.scratch_floats, sizeof(float));
     if (!job.scratch) {
         return false;
     }
-    ut_layer_count(compute, layer, op->n_rows);
-    int block = job.n_tiles * layer->minimal->scheme->n_outputs;
-    ut_pool_run(compute->pool, (op->n_rows + block - 1) / block, 1, conv_blocks, &job);
+    ut_pool_run(compute->pool, n_tiles, FEW_TILES, conv_tiles, &job);
     ut_arena_rewind(arena, mark);
     return true;
 }

@@ -6,7 +6,7 @@
  * depend on all of its inputs, those that the convolution itself would not read for a row among them. So a
  * caller that makes an utterance in several calls gets the bits of a single one if every call but the last
  * starts at a multiple of ut_minimal_grid(layer) * dilation rows of the utterance and makes such a multiple;
- * no call reads more rows than the plain convolution. Thread counts never matter. */
+ * no call reads more rows than the plain convolution. Numbers of threads never matter. */
 #ifndef UT_COMPUTE_MINIMAL_H
 #define UT_COMPUTE_MINIMAL_H
 
@@ -62,34 +62,37 @@ UTTER_CHECKED utter_status ut_minimal_pack(const struct ut_compute *compute, str
 /* Rows between the places where a call may start, to be multiplied by the dilation; 1 for a plain layer. */
 int ut_minimal_grid(const struct ut_layer *layer);
 
-/* Input rows that n_tiles tiles read, a multiple of `dilation`. */
+/* Input rows that the first n_tiles tiles read; n_tiles a multiple of `dilation`. */
 int ut_minimal_input_rows(const struct ut_minimal *minimal, int dilation, int n_tiles);
 
-/* Buffers of one thread for n_tiles tiles of which n_group output channels are made at a time. */
-struct ut_minimal_buffers {
-    float *v, *m;
+/* Tiles first .. first + n_tiles - 1 of a layer (kernels/filter_tiles.h), and memory of one thread for them. */
+struct ut_minimal_part {
+    const struct ut_compute *compute;
+    const struct ut_layer *layer;
+    int dilation, first, n_tiles;
+    float *v, *m; /* transformed inputs; products of a group of output channels */
     ptrdiff_t v_point, v_row, m_point, m_row;
 };
-size_t ut_minimal_buffer_floats(const struct ut_layer *layer, int n_tiles, int n_group);
-struct ut_minimal_buffers ut_minimal_buffers(const struct ut_layer *layer, int n_tiles, int n_group,
-                                             float *memory);
 
-/* Tiles that keep weights and buffers of one thread in balance; a multiple of `dilation`. */
+/* What a part of n_tiles tiles needs when n_group output channels are made at a time. */
+size_t ut_minimal_floats(const struct ut_layer *layer, int n_tiles, int n_group);
+/* Sets up v to m_row by the other fields. */
+void ut_minimal_place(struct ut_minimal_part *part, int n_group, float *memory);
+
+/* x: row 0 of the input, of which n_rows exist; those behind are zeros. */
+void ut_minimal_transform(const struct ut_minimal_part *part, const float *x, ptrdiff_t x_row,
+                          int n_rows);
+/* Products and outputs of store->n_out channels from first_channel on, a multiple of the panel. `store`
+ * describes row 0 and these channels. */
+void ut_minimal_finish(const struct ut_minimal_part *part, int first_channel,
+                       const struct ut_conv *store);
+
+/* Tiles that keep reading weights and transforming inputs in balance; a multiple of `dilation`. */
 int ut_minimal_tiles(const struct ut_layer *layer, int dilation, int n_rows);
-
-/* The transformed inputs of n_tiles tiles whose first input is x. */
-void ut_minimal_transform(const struct ut_compute *compute, const struct ut_layer *layer,
-                          const struct ut_minimal_buffers *buffers, int n_tiles, int dilation,
-                          const float *x, ptrdiff_t x_row);
-/* Products and outputs: store->n_out channels from first_channel on, a multiple of the panel, and
- * store->n_rows rows; store->bias as it belongs to these channels. */
-void ut_minimal_finish(const struct ut_compute *compute, const struct ut_layer *layer,
-                       const struct ut_minimal_buffers *buffers, int n_tiles, int dilation,
-                       int first_channel, const struct ut_conv *store);
 
 /* ut_conv for any layer, op->x_row being the row pitch (stride 1) and op->x_tap a multiple of it. Takes
  * scratch from `arena`; false when there is no memory. */
-bool ut_minimal_conv(const struct ut_compute *compute, struct ut_arena *arena,
-                     const struct ut_layer *layer, const struct ut_conv *op);
+UTTER_CHECKED bool ut_minimal_conv(const struct ut_compute *compute, struct ut_arena *arena,
+                                   const struct ut_layer *layer, const struct ut_conv *op);
 
 #endif

@@ -81,7 +81,7 @@ struct block {
     char *x;
     ptrdiff_t x_row; /* bytes */
     float *scales;   /* of narrow rows */
-    struct ut_minimal_buffers tiles;
+    struct ut_minimal_part tiles;
     int t, n_rows;
 };
 
@@ -176,8 +176,7 @@ static void convolve_float(const struct job *job, const struct block *block, int
         .n_out = n_out,
     };
     if (layer->minimal) {
-        ut_minimal_finish(job->compute, layer, &block->tiles, n_tiles_of(job, block->n_rows),
-                          op->dilation, first_channel, &conv);
+        ut_minimal_finish(&block->tiles, first_channel, &conv);
         return;
     }
     size_t first_weight = (size_t)first_channel * (size_t)layer->n_taps * (size_t)layer->n_in;
@@ -249,10 +248,13 @@ static void take_block(const struct job *job, char *copy, struct block *block) {
     block->scales = behind;
     gather(job, block);
     if (job->layer->minimal) {
-        int n_tiles = n_tiles_of(job, block->n_rows), d = job->op->dilation;
-        block->tiles = ut_minimal_buffers(job->layer, n_tiles, job->group, behind);
-        ut_minimal_transform(job->compute, job->layer, &block->tiles, n_tiles, d,
-                             (const float *)copy, job->pitch / (ptrdiff_t)sizeof(float));
+        block->tiles = (struct ut_minimal_part){.compute = job->compute,
+                                                .layer = job->layer,
+                                                .dilation = job->op->dilation,
+                                                .n_tiles = n_tiles_of(job, block->n_rows)};
+        ut_minimal_place(&block->tiles, job->group, behind);
+        ut_minimal_transform(&block->tiles, (const float *)copy,
+                             job->pitch / (ptrdiff_t)sizeof(float), job->copy_rows);
     }
 }
 
@@ -301,8 +303,7 @@ static void size_copies(struct job *job) {
     job->copy_bytes = (size_t)job->copy_rows * ((size_t)job->pitch + (narrow ? sizeof(float) : 0));
     if (job->layer->minimal) {
         int n_tiles = n_tiles_of(job, job->block_rows);
-        job->copy_bytes +=
-            ut_minimal_buffer_floats(job->layer, n_tiles, job->group) * sizeof(float);
+        job->copy_bytes += ut_minimal_floats(job->layer, n_tiles, job->group) * sizeof(float);
     }
     job->copy_bytes = (job->copy_bytes + 63) / 64 * 64;
     job->n_threads = ut_pool_threads(job->compute->pool);

@@ -17,11 +17,6 @@ ALWAYS_INLINE void filter_store(float *p, v_float v, int n) {
     }
 }
 
-/* First row of tile i. */
-ALWAYS_INLINE int filter_row(const struct ut_filter_tiles *tiles, int i) {
-    return i / tiles->dilation * tiles->n_outputs * tiles->dilation + i % tiles->dilation;
-}
-
 /* n channels (all of a vector when n >= V_WIDTH) of one tile; the tile's inputs are `step` apart. */
 ALWAYS_INLINE void filter_in_vector(const struct ut_filter_points *p, const int n_pairs,
                                     const float *x, ptrdiff_t step, float *v, ptrdiff_t point,
@@ -52,12 +47,31 @@ ALWAYS_INLINE void filter_in_vector(const struct ut_filter_points *p, const int 
     }
 }
 
+/* A tile of which some rows do not exist. */
+ALWAYS_INLINE void filter_in_end(const struct ut_filter_in *op, const int n_pairs, int row,
+                                 float *v) {
+    float x[UT_FILTER_MAX_POINTS * V_WIDTH];
+    for (int c = 0; c < op->n_ch; c += V_WIDTH) {
+        int n = op->n_ch - c;
+        for (int k = 0; k < 2 * n_pairs + 2; k++) {
+            int r = row + k * op->tiles.dilation;
+            v_store(x + k * V_WIDTH,
+                    r < op->n_rows ? filter_load(op->x + r * op->x_row + c, n) : v_set(0));
+        }
+        filter_in_vector(op->tiles.points, n_pairs, x, V_WIDTH, v + c, op->v_point, n);
+    }
+}
+
 ALWAYS_INLINE void filter_in(const struct ut_filter_in *op, const int n_pairs) {
     ptrdiff_t step = op->tiles.dilation * op->x_row;
     for (int i = 0; i < op->tiles.n_tiles; i++) {
-        const float *x = op->x + filter_row(&op->tiles, i) * op->x_row;
+        int row = ut_filter_row(&op->tiles, op->tiles.first + i), c = 0;
+        const float *x = op->x + row * op->x_row;
         float *v = op->v + i * op->v_row;
-        int c = 0;
+        if (row + (2 * n_pairs + 1) * op->tiles.dilation >= op->n_rows) {
+            filter_in_end(op, n_pairs, row, v);
+            continue;
+        }
         for (; c + V_WIDTH <= op->n_ch; c += V_WIDTH) {
             filter_in_vector(op->tiles.points, n_pairs, x + c, step, v + c, op->v_point, V_WIDTH);
         }
@@ -119,7 +133,7 @@ ALWAYS_INLINE void filter_out(const struct ut_filter_out *op, const int n_pairs)
     int n_out = op->store->n_out;
     for (int i = 0; i < op->tiles.n_tiles; i++) {
         const float *m = op->m + i * op->m_row;
-        int t = filter_row(&op->tiles, i), o = 0;
+        int t = ut_filter_row(&op->tiles, op->tiles.first + i), o = 0;
         for (; o + V_WIDTH <= n_out; o += V_WIDTH) {
             filter_out_vector(op, n_pairs, m + o, t, o, V_WIDTH);
         }

@@ -41,20 +41,27 @@ struct ut_filter_points {
  * interleaved. Input k of tile i lies k * dilation rows behind its output 0. */
 struct ut_filter_tiles {
     const struct ut_filter_points *points;
-    int n_outputs, dilation, n_tiles;
+    int n_outputs, dilation;
+    int first, n_tiles; /* tiles first .. first + n_tiles - 1 */
 };
 
-/* v[point * v_point + i * v_row + c] from x[row * x_row + c]. */
+static inline int ut_filter_row(const struct ut_filter_tiles *tiles, int i) {
+    return i / tiles->dilation * tiles->n_outputs * tiles->dilation + i % tiles->dilation;
+}
+
+/* v[point * v_point + (i - first) * v_row + c] from x[row * x_row + c]; rows from n_rows on do not exist and
+ * count as zeros. */
 struct ut_filter_in {
     struct ut_filter_tiles tiles;
     const float *x;
     ptrdiff_t x_row;
+    int n_rows;
     float *v;
     ptrdiff_t v_point, v_row;
     int n_ch;
 };
 
-/* From m[point * m_point + i * m_row + o] to what `store` names, as the end of a convolution: bias, addends,
+/* From m[point * m_point + (i - first) * m_row + o] to what `store` names, as the end of a convolution: bias, addends,
  * scale, y and y_act, for its n_out channels and the first n_rows rows; its input is not used. */
 struct ut_conv;
 struct ut_filter_out {

@@ -1,36 +1,38 @@
 /* The transforms of minimal filtering in plain C: the specification of filter_tiles.h. */
 #include "kernels/levels.h"
 
-static int first_row(const struct ut_filter_tiles *tiles, int i) {
-    return i / tiles->dilation * tiles->n_outputs * tiles->dilation + i % tiles->dilation;
-}
-
-/* sum of w[e] * x[e * step]. */
-static float weighted(const float *w, const float *x, ptrdiff_t step, int n) {
+/* sum of w[e] * d[2 e]. */
+static float weighted(const float *w, const float *d, int n) {
     float sum = 0;
     for (int e = 0; e < n; e++) {
-        sum += w[e] * x[e * step];
+        sum += w[e] * d[2 * e];
     }
     return sum;
 }
 
+/* The n_points values of one tile and channel, from its inputs. */
+static void transform(const struct ut_filter_points *p, const float *d, float *v, ptrdiff_t point) {
+    v[0] = weighted(p->zero, d, p->n_pairs + 1);
+    for (int i = 0; i < p->n_pairs; i++) {
+        float even = weighted(p->even[i], d + 2, p->n_pairs);
+        float odd = weighted(p->odd[i], d + 1, p->n_pairs);
+        v[(1 + 2 * i) * point] = even + odd;
+        v[(2 + 2 * i) * point] = even - odd;
+    }
+    v[(2 * p->n_pairs + 1) * point] = weighted(p->infinity, d + 1, p->n_pairs + 1);
+}
+
 static void filter_in_f32(const struct ut_filter_in *op) {
-    const struct ut_filter_points *p = op->tiles.points;
-    ptrdiff_t step = op->tiles.dilation * op->x_row;
-    int n_pairs = p->n_pairs;
-    for (int i = 0; i < op->tiles.n_tiles; i++) {
-        const float *d = op->x + first_row(&op->tiles, i) * op->x_row;
-        float *v = op->v + i * op->v_row;
-        for (int c = 0; c < op->n_ch; c++, d++, v++) {
-            v[0] = weighted(p->zero, d, 2 * step, n_pairs + 1);
-            for (int pair = 0; pair < n_pairs; pair++) {
-                float even = weighted(p->even[pair], d + 2 * step, 2 * step, n_pairs);
-                float odd = weighted(p->odd[pair], d + step, 2 * step, n_pairs);
-                v[(1 + 2 * pair) * op->v_point] = even + odd;
-                v[(2 + 2 * pair) * op->v_point] = even - odd;
+    const struct ut_filter_tiles *tiles = &op->tiles;
+    for (int i = 0; i < tiles->n_tiles; i++) {
+        int row = ut_filter_row(tiles, tiles->first + i);
+        for (int c = 0; c < op->n_ch; c++) {
+            float d[UT_FILTER_MAX_POINTS];
+            for (int k = 0; k < 2 * tiles->points->n_pairs + 2; k++) {
+                int r = row + k * tiles->dilation;
+                d[k] = r < op->n_rows ? op->x[r * op->x_row + c] : 0;
             }
-            v[(2 * n_pairs + 1) * op->v_point] =
-                weighted(p->infinity, d + step, 2 * step, n_pairs + 1);
+            transform(tiles->points, d, op->v + i * op->v_row + c, op->v_point);
         }
     }
 }
@@ -50,7 +52,7 @@ static float output(const struct ut_filter_tiles *tiles, const float *m, ptrdiff
 static void filter_out_f32(const struct ut_filter_out *op) {
     const struct ut_conv *store = op->store;
     for (int i = 0; i < op->tiles.n_tiles; i++) {
-        int t = first_row(&op->tiles, i);
+        int t = ut_filter_row(&op->tiles, op->tiles.first + i);
         for (int j = 0; j < op->tiles.n_outputs && t < store->n_rows; j++) {
             for (int o = 0; o < store->n_out; o++) {
                 ut_kernels_store_scalar(store,

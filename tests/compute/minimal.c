@@ -226,7 +226,8 @@ static void check_shape(struct fixture *f, enum ut_cpu_level level,
 
 static void odd_sizes_dilations_and_epilogues(void **state) {
     static const struct shape shapes[] = {
-        {5, 7, 1, 1}, {16, 33, 70, 2}, {19, 40, 131, 5}, {3, 1, 61, 12}, {8, 70, 523, 1},
+        {5, 7, 1, 1},   {16, 33, 70, 2}, {19, 40, 131, 5},
+        {3, 1, 61, 12}, {8, 70, 523, 1}, {4, 270, 90, 100},
     };
     for (int level = 0; level < UT_CPU_N_LEVELS; level++) {
         for (int i = 0; ut_kernels_get((enum ut_cpu_level)level) && i < ut_minimal_n_schemes; i++) {

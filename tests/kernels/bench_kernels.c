@@ -229,9 +229,10 @@ static const struct ut_filter_points ten_points = {.n_pairs = 4};
 enum { FILTER_TILES = 6 };
 
 static void run_filter_in(const struct simple_call *s) {
-    struct ut_filter_in op = {.tiles = {&ten_points, 4, 1, FILTER_TILES},
+    struct ut_filter_in op = {.tiles = {&ten_points, 4, 1, 0, FILTER_TILES},
                               .x = s->a,
                               .x_row = ROW,
+                              .n_rows = N_VALUES / ROW,
                               .v = s->y,
                               .v_point = FILTER_TILES * ROW,
                               .v_row = ROW,
@@ -247,7 +248,7 @@ static void run_filter_out(const struct simple_call *s) {
                             .y_row = ROW,
                             .n_rows = 4 * FILTER_TILES,
                             .n_out = ROW};
-    struct ut_filter_out op = {.tiles = {&ten_points, 4, 1, FILTER_TILES},
+    struct ut_filter_out op = {.tiles = {&ten_points, 4, 1, 0, FILTER_TILES},
                                .m = s->a,
                                .m_point = FILTER_TILES * ROW,
                                .m_row = ROW,

@@ -26,6 +26,7 @@ TESTED_BY = {
     "cli/info.c": "tests/cli/commands.py",
     "cli/interrupt.c": "tests/cli/signals.py",
     "cli/main.c": "tests/cli/commands.py",
+    "cli/no_sound_server.c": "tests/cli/faults.py",
     "cli/progress.c": "tests/cli/speak.py",
     "cli/settings_file.c": "tests/cli/config.py",
     "cli/settings_json.c": "tests/cli/settings.c",

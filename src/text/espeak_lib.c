@@ -237,7 +237,8 @@ const char *ut_espeak_version(void) {
 
 /* Whatever the mode, espeak-ng 1.51 asks for a sound device here: PulseAudio makes folders in the
  * home folder, starts threads and ends the process when a system call of its own fails. So only
- * when its own voice is to speak, not where its phonemes are all that is wanted. */
+ * when its own voice is to speak, not where its phonemes are all that is wanted; and the program utter
+ * keeps it from the device then too (cli/no_sound_server.c). */
 static utter_status open_output(utter_error *err) {
     espeak_ng_STATUS status =
         output_is_open ? ENS_OK : espeak_ng_InitializeOutput(ENOUTPUT_MODE_SYNCHRONOUS, 0, NULL);

@@ -71,6 +71,7 @@ TESTED_BY = {
     "models/piper/trace.c": "tests/models/trace.c",
     "models/piper/window.c": "tests/models/piper/narrow.c",
     "text/clause_reader.c": "tests/text/phonemes.c",
+    "text/long_words.c": "tests/text/phonemes.c",
     "text/lexicon_entries.c": "tests/text/lexicon_misaki.c",
     "text/lexicon_rules_words.c": "tests/text/lexicon_rules.c",
     "text/lexicon_tokens.c": "tests/text/lexicon.c",

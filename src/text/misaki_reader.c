@@ -15,17 +15,6 @@ enum {
     PHONEME_MODE = 2 | 0x80 | 0x361 << 8,
     /* A word of more bytes counts as several when phonemes are traced back to their text. */
     LONG_WORD_BYTES = 48,
-    /* espeak-ng keeps no more than 200 bytes of its own phonemes of one word and drops the rest
-     * without a sign: 66 kana, 39 letters that are spelled, 80 digits. Longer runs are parted, as
-     * no true word is so long. */
-    MAX_RUN = 60,
-    RUN_PART = 38, /* so many digits are still read one by one */
-    MAX_KANA_RUN = 40,
-    KANA_RUN_PART = 20,
-    SYMBOL_RUN_PART = 4,
-    /* It drops what is beyond 1000 phonemes between two marks, too. So many are expected at most
-     * when a piece ends behind a word (see find_weight). */
-    MAX_WEIGHT = 700,
     SHOWN_CHARACTERS = 12 /* of a word in a message */
 };
 
@@ -106,11 +95,6 @@ static bool is_han(uint32_t c) {
 /* A mark that espeak-ng knows only as part of a composed letter. */
 static bool is_combining(uint32_t c) {
     return (c >= 0x300 && c <= 0x36F) || c == 0x3099 || c == 0x309A;
-}
-
-static bool is_kana(uint32_t c) {
-    return (c >= 0x3041 && c <= 0x309C) || (c >= 0x30A1 && c <= 0x30FC && c != 0x30FB) ||
-           (c >= 0xFF66 && c <= 0xFF9F);
 }
 
 static utter_status fail_han(const struct ut_misaki_reader *reader, size_t at, size_t end,
@@ -375,7 +359,7 @@ static utter_status flush_piece(struct ut_misaki_reader *reader, utter_error *er
         status = append_spoken(reader, &reader->symbols.now, reader->piece_begin, reader->piece_end,
                                err);
     }
-    reader->piece.n = reader->n_piece = reader->weight = 0;
+    reader->piece.n = reader->n_piece = reader->words.weight = 0;
     reader->space = reader->space || space_behind;
     reader->clause_ends = reader->has_combining = false;
     return status;
@@ -462,64 +446,20 @@ static utter_status end_link(struct ut_misaki_reader *reader, utter_error *err) 
 
 /* ---- A line ---------------------------------------------------------------------------------- */
 
-/* How many phonemes a character may give: digits, symbols and letters by themselves have names. */
-static size_t find_weight(uint32_t c, bool is_spelled) {
-    if (c >= '0' && c <= '9') {
-        return 8;
-    }
-    if (c == ' ' || ut_is_alphanumeric(c)) {
-        return c >= 0x2E80 && !is_kana(c) ? 16 : is_spelled || (c >= 'A' && c <= 'Z') ? 5 : 1;
-    }
-    return c < 0x80 ? 8 : 24; /* "grinning face with smiling eyes" */
-}
-
-/* The letters that a part of the run of letters at `at` may have; 0 where it need not be parted. */
-static size_t find_run_part(const char *text, size_t at, size_t end) {
-    size_t next = at;
-    bool kana = is_kana(ut_utf8_next(text, end, &next));
-    size_t max = kana ? MAX_KANA_RUN : MAX_RUN;
-    for (size_t n = 0; n <= max; n++) {
-        if (at == end || !ut_is_alphanumeric(ut_utf8_next(text, end, &at))) {
-            return 0;
-        }
-    }
-    return kana ? KANA_RUN_PART : RUN_PART;
-}
-
-/* Emoji and other symbols with long names; what modifies or joins them is none. */
-static bool is_symbol(uint32_t c) {
-    return c >= 0x2190 && !ut_is_alphanumeric(c) && !is_blank(c) && (c & ~0xFU) != 0xFE00 &&
-           (c < 0x1F3FB || c > 0x1F3FF);
-}
-
 /* Keeps words and pieces, of which the character at `at` is the next, within what espeak-ng can
  * hold. */
 static utter_status part_piece(struct ut_misaki_reader *reader, size_t at, size_t end,
                                utter_error *err) {
+    const char *text = reader->line.text;
     size_t next = at;
-    uint32_t c = ut_utf8_next(reader->line.text, end, &next);
-    bool in_run = ut_is_alphanumeric(c), is_word_end = is_blank(c);
-    if (in_run && reader->n_run == 0) {
-        reader->run_part = find_run_part(reader->line.text, at, end);
-    }
-    reader->n_run = in_run ? reader->n_run + 1 : 0;
-    if (reader->run_part > 0 && reader->n_run > reader->run_part) {
-        reader->n_run = 1;
-        is_word_end = true;
-    }
-    reader->n_symbols = in_run || is_word_end ? 0 : reader->n_symbols + is_symbol(c);
-    if (reader->n_symbols > SYMBOL_RUN_PART) {
-        reader->n_symbols = 1;
-        is_word_end = true;
-    }
-    reader->weight += find_weight(c, in_run && reader->run_part > 0);
-    if (is_word_end && reader->weight > MAX_WEIGHT) {
+    bool blank = is_blank(ut_utf8_next(text, end, &next));
+    enum ut_parting parting = ut_long_words_next(&reader->words, text, at, end, blank);
+    if (parting == UT_PART_CLAUSE) {
         utter_status status = flush_piece(reader, err);
         reader->space = true;
         return status;
     }
-    return is_word_end && !is_blank(c) ? ut_text_buffer_append(&reader->piece, " ", 1, err)
-                                       : UTTER_OK;
+    return parting == UT_PART_WORD ? ut_text_buffer_append(&reader->piece, " ", 1, err) : UTTER_OK;
 }
 
 /* Adds the bytes of text[at, next) to the piece. */
@@ -598,7 +538,7 @@ static utter_status check_east_asian(const struct ut_misaki_reader *reader, uint
     }
     bool is_dot = *c == 0x30FB || *c == 0xFF65, is_long = *c == 0x30FC || *c == 0xFF70;
     if (is_dot ||
-        (is_long && (at == begin || !is_kana(ut_utf8_previous(reader->line.text, &at))))) {
+        (is_long && (at == begin || !ut_is_kana(ut_utf8_previous(reader->line.text, &at))))) {
         *c = ' '; /* espeak-ng would spell it */
     }
     return UTTER_OK;
@@ -646,8 +586,8 @@ utter_status ut_misaki_read_line(struct ut_misaki_reader *reader, size_t begin, 
     struct ut_misaki_links links = {.text = line->text, .n = end};
     line->text_begin = begin;
     line->text_end = end;
-    line->phonemes.n = line->n_anchors = reader->n_run = reader->weight = 0;
-    reader->n_symbols = 0;
+    line->phonemes.n = line->n_anchors = 0;
+    reader->words = (struct ut_long_words){.weight = 0};
     reader->space = reader->wide_space = reader->in_marks = reader->in_link = false;
     reader->sentence = UT_MISAKI_INSIDE;
     utter_status status = UTTER_OK;

@@ -4,6 +4,7 @@
 #define UT_TEXT_MISAKI_READER_H
 
 #include "text/clause_reader.h"
+#include "text/long_words.h"
 #include "text/misaki.h"
 #include "text/misaki_chunk.h"
 #include "text/misaki_map.h"
@@ -27,10 +28,7 @@ struct ut_misaki_reader { /* starts as {.mem, .misaki, .log, .line = {.text}} an
     bool has_combining; /* it must be composed */
     struct ut_text_buffer composed;
 
-    size_t weight;  /* phonemes that the piece may give */
-    size_t n_symbols; /* in a row */
-    size_t n_run;   /* letters since the last other character or the last space put between them */
-    size_t run_part; /* so many may stand together, 0: any number */
+    struct ut_long_words words; /* of the piece */
 
     struct ut_misaki_symbols symbols, word;
     bool space;      /* one is due before whatever comes next */

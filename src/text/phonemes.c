@@ -15,6 +15,7 @@
 #include "base/checked.h"
 #include "text/clause_reader.h"
 #include "text/espeak_lib.h"
+#include "text/long_words.h"
 #include "text/marks.h"
 #include "text/nfd.h"
 #include "text/segment.h"
@@ -239,9 +240,11 @@ static utter_status finish_sentence(struct phonemizer *p, size_t text_end, bool 
     return status;
 }
 
-/* Plain text[begin, end). A part without any text is one empty sentence, as it is to espeak-ng. */
-static utter_status add_plain(struct phonemizer *p, size_t begin, size_t end, utter_error *err) {
-    bool is_open = true;
+/* text[begin, end) through espeak-ng; without any text it is one empty sentence, as it is to
+ * espeak-ng. `cut`: the sentence goes on behind it. *is_open: the last clause did not end a
+ * sentence. */
+static utter_status add_clauses(struct phonemizer *p, size_t begin, size_t end, bool cut,
+                                bool *is_open, utter_error *err) {
     ut_clause_start(p->reader, p->text + begin, end - begin);
     for (bool is_first = true; is_first || ut_clause_has_more(p->reader); is_first = false) {
         struct ut_clause clause;
@@ -249,8 +252,10 @@ static utter_status add_plain(struct phonemizer *p, size_t begin, size_t end, ut
         if (status != UTTER_OK) {
             return status;
         }
+        bool at_cut = cut && clause.stop == UT_CLAUSE_END_OF_TEXT;
         struct ut_clause_end clause_end =
-            ut_clause_end(p->reader->text + clause.begin, clause.end - clause.begin, clause.stop);
+            ut_clause_end(p->reader->text + clause.begin, clause.end - clause.begin,
+                          at_cut ? UT_CLAUSE_CUT : clause.stop);
         status = append_clause(p, &clause, clause_end, err);
         if (status == UTTER_OK && clause_end.sentence) {
             status = finish_sentence(p, begin + clause.end, clause_end.paragraph, err);
@@ -258,10 +263,36 @@ static utter_status add_plain(struct phonemizer *p, size_t begin, size_t end, ut
         if (status != UTTER_OK) {
             return status;
         }
-        is_open = !clause_end.sentence;
+        *is_open = !clause_end.sentence;
     }
-    utter_status status =
-        is_open && p->sentence.n > 0 ? finish_sentence(p, end, false, err) : UTTER_OK;
+    bool space = cut && p->sentence.n > 0 && p->sentence.data[p->sentence.n - 1] != ' ';
+    return ut_text_buffer_append(&p->sentence, " ", space, err);
+}
+
+/* Plain text[begin, end), parted where words or clauses are longer than espeak-ng can hold. */
+static utter_status add_plain(struct phonemizer *p, size_t begin, size_t end, utter_error *err) {
+    struct ut_long_words words = {.patient = true};
+    struct ut_mark mark;
+    bool is_open = true, after_mark = false;
+    utter_status status = UTTER_OK;
+    size_t from = begin;
+    for (size_t at = begin, here = at; at < end && status == UTTER_OK; here = at) {
+        uint32_t c = ut_utf8_next(p->text, end, &at);
+        bool blank = ut_is_space(c);
+        if (after_mark && blank) { /* "7.7" is one clause, "7. 7" two */
+            words.weight = words.n_bytes = 0;
+        }
+        after_mark = ut_mark_find(c, &mark);
+        if (ut_long_words_next(&words, p->text, here, end, blank) != UT_PART_NOWHERE &&
+            here > from) {
+            status = add_clauses(p, from, here, true, &is_open, err);
+            from = here;
+        }
+    }
+    status = status ? status : add_clauses(p, from, end, false, &is_open, err);
+    if (status == UTTER_OK && is_open && p->sentence.n > 0) {
+        status = finish_sentence(p, end, false, err);
+    }
     p->after_raw = false;
     return status;
 }

@@ -233,6 +233,62 @@ static void long_texts(void **state) {
     }
 }
 
+/* What espeak-ng would drop without a sign, because a word or a clause has too many phonemes. */
+static void nothing_is_dropped(void **state) {
+    static const struct {
+        const char *voice, *unit;
+        size_t n_units;
+        const char *symbol; /* of the phonemes of each unit */
+    } cases[] = {
+        {"en-us", "x", 100000, "k"},     {"en-us", "7", 10000, "v"}, {"en-us", "7 ", 3000, "v"},
+        {"en-us", "123456 ", 200, "z"},  {"en-us", "😀", 1000, "ɡɹ"}, {"en-us", "$ ", 500, "d"},
+        {"en-us", "banana ", 3000, "b"}, {"en-us", "XK ", 500, "k"}, {"ja", "か", 1000, "k"},
+        {"cmn", "你", 300, "n"},
+    };
+    for (size_t i = 0; i < UT_COUNT(cases); i++) {
+        char *text = repeat(cases[i].unit, cases[i].n_units * strlen(cases[i].unit));
+        char *got = phonemes_of(cases[i].voice, text);
+        size_t n = 0;
+        for (const char *s = got; (s = strstr(s, cases[i].symbol)) != NULL; s++) {
+            n++;
+        }
+        if (n < cases[i].n_units) {
+            fail_msg("%zu of %zu '%s' are left", n, cases[i].n_units, cases[i].unit);
+        }
+        free(got);
+        free(text);
+    }
+}
+
+/* Long and true: read as ever, in one piece. */
+static void long_words_that_are_true(void **state) {
+    static const char *const texts[] = {
+        "pneumonoultramicroscopicsilicovolcanoconiosis",
+        "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch",
+    };
+    for (size_t i = 0; i < UT_COUNT(texts); i++) {
+        char *got = phonemes_of("en-us", texts[i]);
+        assert_null(strchr(got, ' '));
+        free(got);
+    }
+}
+
+/* A sentence that is parted stays one, and the next begins where it should. */
+static void parts_of_a_sentence_stay_together(void **state) {
+    char text[400] = "Call ", *at = text + 5;
+    for (int i = 0; i < 120; i++) {
+        *at++ = '7';
+    }
+    strcpy(at, " now. Thanks.");
+    struct ut_sentences out;
+    phonemize("en-us", text, &out);
+    assert_int_equal(out.n, 2);
+    assert_int_equal(out.items[1].text_begin, strlen("Call ") + 120 + strlen(" now. "));
+    assert_non_null(strstr(out.items[0].phonemes, "nˈaʊ."));
+    assert_null(strstr(out.items[0].phonemes, "  "));
+    ut_sentences_free(&out);
+}
+
 /* The window that espeak-ng sees moves through a long text without a trace: every sentence is as it
  * is alone, wherever it falls. */
 static void windows_leave_no_trace(void **state) {
@@ -437,6 +493,9 @@ int main(void) {
         cmocka_unit_test(refused_texts),
         cmocka_unit_test(control_characters),
         cmocka_unit_test(long_texts),
+        cmocka_unit_test(nothing_is_dropped),
+        cmocka_unit_test(long_words_that_are_true),
+        cmocka_unit_test(parts_of_a_sentence_stay_together),
         cmocka_unit_test(windows_leave_no_trace),
         cmocka_unit_test(huge_gap),
         cmocka_unit_test(unknown_voice_is_not_the_old_one),

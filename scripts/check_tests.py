@@ -15,6 +15,7 @@ TESTED_BY = {
     "cli/bench_child.c": "tests/cli/bench.py",
     "cli/bench_html.c": "tests/cli/bench.py",
     "cli/bench_matrix.c": "tests/cli/bench.py",
+    "cli/bench_quality.c": "tests/cli/bench.py",
     "cli/bench_report.c": "tests/cli/bench.py",
     "cli/bench_stages.c": "tests/cli/bench.py",
     "cli/bench_summary.c": "tests/cli/bench.py",

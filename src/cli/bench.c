@@ -15,6 +15,7 @@ enum {
     OPTION_SPEAKER,
     OPTION_STREAMS,
     OPTION_PROFILE,
+    OPTION_SAMPLES,
     OPTION_PRECISIONS,
     OPTION_BACKENDS,
     OPTION_THREAD_COUNTS,
@@ -23,6 +24,7 @@ enum {
     OPTION_BASE,
     OPTION_JSON_FILE,
     OPTION_HTML,
+    OPTION_QUALITY,
     OPTION_QUIET
 };
 
@@ -40,6 +42,7 @@ static const struct arg_option options[] = {
     {OPTION_STREAMS, 0, "streams", "N", "so many speak at once, 1 to 64 (1)"},
     {OPTION_PROFILE, 0, "profile", NULL,
      "tell what each stage of a native voice takes, and its bounds"},
+    {OPTION_SAMPLES, 0, "samples", "FILE", "write the first run there, as raw 32-bit floats"},
     {OPTION_PRECISIONS, 0, "precisions", "f32,int8,...", "matrix: native voices in each of these"},
     {OPTION_BACKENDS, 0, "backends", "native,onnx", "matrix: each model on each of these"},
     {OPTION_THREAD_COUNTS, 0, "thread-counts", "1,2", "matrix: with so many threads each"},
@@ -48,6 +51,7 @@ static const struct arg_option options[] = {
     {OPTION_BASE, 0, "base", "WORDS", "matrix: compare with \"onnx\", \"a.onnx,native,f32\", ..."},
     {OPTION_JSON_FILE, 0, "json-file", "FILE", "matrix: write everything there, as JSON"},
     {OPTION_HTML, 0, "html", "FILE", "matrix: write a page with plots there"},
+    {OPTION_QUALITY, 0, "quality", NULL, "matrix: compare the sound with native f32 too"},
     {OPTION_QUIET, 'q', "quiet", NULL, "no progress, no notes; warnings and errors only"},
     CLI_BACKEND_OPTION,
     CLI_ENGINE_OPTIONS,
@@ -137,6 +141,8 @@ static bool set_matrix_option(struct bench_options *o, struct args *args, int id
     case OPTION_BASE:
         o->base = value;
         return true;
+    case OPTION_QUALITY:
+        return o->quality = true;
     case OPTION_HTML:
         o->html_file = value;
         return true;
@@ -178,6 +184,9 @@ static bool set_option(struct bench_options *o, struct args *args, int id, const
     case OPTION_MODEL:
         o->common.model = value;
         return append(args, id, o->models, &o->n_models, value);
+    case OPTION_SAMPLES:
+        o->samples_file = value;
+        return true;
     case OPTION_PROFILE:
         return o->profile = true;
     case OPTION_QUIET:
@@ -198,6 +207,9 @@ static const char *check(struct bench_options *o) {
         return "give --voice or --speaker, not both";
     }
     o->is_matrix = o->is_matrix || o->n_models > 1 || n_inputs > 1;
+    if (o->samples_file && (o->is_matrix || o->n_streams > 1)) {
+        return "--samples is for one voice and one stream";
+    }
     if (o->is_matrix && o->n_models == 0) {
         return "a matrix needs its models: -m A -m B";
     }

@@ -38,7 +38,8 @@ struct bench_options {
     const char *scales_text, *voice, *speaker;
     float scales[3]; /* noise, length, noise_w */
     int64_t n_runs, n_rounds, n_streams;
-    bool quiet, profile;
+    bool quiet, profile, quality;
+    const char *samples_file; /* of the warm-up run; NULL: none */
     /* The matrix. */
     bool is_matrix;
     int precisions[BENCH_MAX_LIST], backends[BENCH_MAX_LIST]; /* places in the tables below */
@@ -64,6 +65,14 @@ int bench_voice(const struct bench_options *options);
  * [BENCH_REASON_SIZE]; "" when a signal came (interrupt_signal), which ends the child too. */
 json_t *bench_child(const char *const *arguments, char *reason);
 
+/* What makes a child of the simple form. */
+struct bench_command {
+    const char *arguments[64];
+    size_t n;
+    char numbers[8][24];
+    size_t n_numbers;
+};
+
 /* ---- The matrix: bench_matrix.c ----------------------------------------------------------------- */
 
 struct bench_cell {
@@ -72,6 +81,8 @@ struct bench_cell {
     int32_t length, n_threads, n_streams;
     bool is_optional; /* not asked for by name: left out when it cannot run */
     char reason[BENCH_REASON_SIZE]; /* why it does not run; "": it does */
+    bool has_quality;
+    utter_quality quality; /* beside the native voice in f32, without pitch */
     /* From its children. */
     json_t *answers;               /* an array; NULL: none */
     const json_t *facts;           /* the last of them */
@@ -88,6 +99,16 @@ struct bench_matrix {
 
 /* Returns an exit code: EXIT_FAILED when a cell that was asked for did not run, 128 + N after signal N. */
 int bench_matrix(const struct bench_options *options);
+
+/* One run without noise, whose samples go to `file`. */
+void bench_quality_command(struct bench_command *command, const struct bench_options *options,
+                           const struct bench_cell *cell, const char *file);
+
+/* ---- How it sounds: bench_quality.c ------------------------------------------------------------- */
+
+/* Fills `quality` of the cells that speak. False: a signal came, or there is no place for samples, with a
+ * message. */
+bool bench_measure_quality(struct bench_matrix *matrix);
 
 /* ---- What a cell came to: bench_summary.c ------------------------------------------------------- */
 
@@ -165,6 +186,9 @@ struct bench_rows {
 };
 /* False: no memory, with a message; items is to be freed then too. */
 bool bench_make_rows(const struct bench_matrix *matrix, struct bench_rows *rows);
+
+/* The verdict's advice, with a warning where the sound was measured and is far from that of native f32. */
+void bench_advise(const struct bench_row *row, char *out, size_t size);
 
 /* Whether row `index` is the first that failed as it did, with its model and backend, and how many did. */
 bool bench_failure(const struct bench_rows *rows, size_t index, size_t *n);

@@ -1,6 +1,7 @@
 /* The matrix as one page: plots, the decision, all figures, stages. No script, nothing from
  * elsewhere; every text from outside is escaped. */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,6 +113,46 @@ static void put_plot(FILE *out, const struct bench_rows *rows, struct bench_bar 
     fprintf(out, "</section>\n");
 }
 
+/* Threads and streams change nothing in the sound: the first cell stands for them. */
+static bool sounded_before(const struct bench_rows *rows, size_t index) {
+    const struct bench_cell *cell = rows->items[index].cell;
+    bool before = false;
+    for (size_t i = 0; i < index; i++) {
+        const struct bench_cell *other = rows->items[i].cell;
+        before = before ||
+                 (other->has_quality && other->model == cell->model && other->text == cell->text &&
+                  other->length == cell->length && strcmp(other->backend, cell->backend) == 0 &&
+                  strcmp(other->precision, cell->precision) == 0);
+    }
+    return before;
+}
+
+/* Size and quality: what is gained and what it costs. */
+static void put_quality(FILE *out, const struct bench_rows *rows) {
+    struct bench_point *points = calloc(rows->n + 1, sizeof *points);
+    size_t n = 0;
+    for (size_t i = 0; points && i < rows->n; i++) {
+        const struct bench_row *row = &rows->items[i];
+        if (ran(row) && row->cell->has_quality && isfinite(row->cell->quality.lsd_db) &&
+            !sounded_before(rows, i)) {
+            points[n++] = (struct bench_point){.label = row->label,
+                                               .x = row->summary.peak_rss_mb,
+                                               .y = row->cell->quality.lsd_db,
+                                               .is_base = row->base == row->cell};
+        }
+    }
+    if (n > 0) {
+        fprintf(out,
+                "<section>\n<h2>Quality beside size</h2>\n<p class=\"faint\">Log-spectral "
+                "distance from the native voice in f32, without noise: lower is nearer. Left is "
+                "smaller.</p>\n");
+        bench_svg_points(out, "Quality beside size", "memory of the process, MB",
+                         "log-spectral distance, dB", points, n);
+        fprintf(out, "</section>\n");
+    }
+    free(points);
+}
+
 /* ---- The decision -----------------------------------------------------------------------------
  */
 
@@ -137,7 +178,9 @@ static void put_advice(FILE *out, const struct bench_rows *rows) {
                     row->base_summary.peak_rss_mb > 0
                         ? row->summary.peak_rss_mb / row->base_summary.peak_rss_mb
                         : 0);
-            bench_html_text(out, bench_judge(row->cell, &row->summary, &row->base_summary).advice);
+            char advice[160];
+            bench_advise(row, advice, sizeof advice);
+            bench_html_text(out, advice);
         }
         fprintf(out, "</td></tr>\n");
     }
@@ -252,6 +295,7 @@ static bool put_page(FILE *out, const struct bench_matrix *matrix, const struct 
              "Wall seconds for a second of sound: shorter is faster. Whisker: 95th percentile.");
     put_plot(out, rows, bars, PLOT_FIRST, "First audio", "Seconds until the first sample, median.");
     put_plot(out, rows, bars, PLOT_MEMORY, "Memory", "Peak of the process, model and all.");
+    put_quality(out, rows);
     put_figures(out, rows);
     put_all_stages(out, rows);
     fprintf(out, "</body>\n</html>\n");

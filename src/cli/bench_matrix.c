@@ -109,36 +109,30 @@ static bool list_cells(struct bench_matrix *matrix) {
 /* ---- Turns ------------------------------------------------------------------------------------
  */
 
-struct command {
-    const char *arguments[64];
-    size_t n;
-    char numbers[8][24];
-    size_t n_numbers;
-};
-
-static void put(struct command *command, const char *name, const char *value) {
+static void put(struct bench_command *command, const char *name, const char *value) {
     if (value) {
         command->arguments[command->n++] = name;
         command->arguments[command->n++] = value;
     }
 }
 
-static void put_number(struct command *command, const char *name, uint64_t number) {
+static void put_number(struct bench_command *command, const char *name, uint64_t number) {
     char *text = command->numbers[command->n_numbers++];
     snprintf(text, sizeof command->numbers[0], "%" PRIu64, number);
     put(command, name, text);
 }
 
-static void put_flag(struct command *command, const char *name, bool on) {
+static void put_flag(struct bench_command *command, const char *name, bool on) {
     if (on) {
         command->arguments[command->n++] = name;
     }
 }
 
-static void make_command(struct command *command, const struct bench_options *o,
-                         const struct bench_cell *cell) {
+/* What is asked for, whichever turn. */
+static void begin_command(struct bench_command *command, const struct bench_options *o,
+                          const struct bench_cell *cell) {
     bool native = strcmp(cell->backend, "native") == 0, onnx = strcmp(cell->backend, "onnx") == 0;
-    *command = (struct command){.arguments = {"bench", "--json"}, .n = 2};
+    *command = (struct bench_command){.arguments = {"bench", "--json"}, .n = 2};
     put(command, "--model", cell->model);
     put(command, "--backend", cell->backend);
     put(command, "--precision", native ? cell->precision : NULL);
@@ -146,23 +140,36 @@ static void make_command(struct command *command, const struct bench_options *o,
     put(command, "--coreml-path", onnx ? o->common.coreml_path : NULL);
     put(command, "--onnxruntime", o->common.onnxruntime);
     put(command, "--cpu", o->common.cpu);
-    put(command, "--scales", o->scales_text);
     put(command, "--voice", o->voice);
     put(command, "--speaker", o->speaker);
-    put_number(command, "--threads", (uint64_t)cell->n_threads);
-    put_number(command, "--streams", (uint64_t)cell->n_streams);
-    put_number(command, "--runs", (uint64_t)o->n_runs);
     if (o->common.memory_limit_bytes) {
         put_number(command, "--memory-limit", o->common.memory_limit_bytes);
     }
     put_flag(command, "--mlock", o->common.mlock);
     put_flag(command, "--exact", o->common.exact);
-    put_flag(command, "--profile", native && cell->n_streams == 1);
     if (cell->length) {
         put_number(command, "--lengths", (uint64_t)cell->length);
     } else {
         put(command, cell->text ? "--text" : "--ids", cell->text ? cell->text : o->ids_text);
     }
+}
+
+static void make_command(struct bench_command *command, const struct bench_options *o,
+                         const struct bench_cell *cell) {
+    begin_command(command, o, cell);
+    put(command, "--scales", o->scales_text);
+    put_number(command, "--threads", (uint64_t)cell->n_threads);
+    put_number(command, "--streams", (uint64_t)cell->n_streams);
+    put_number(command, "--runs", (uint64_t)o->n_runs);
+    put_flag(command, "--profile", strcmp(cell->backend, "native") == 0 && cell->n_streams == 1);
+}
+
+void bench_quality_command(struct bench_command *command, const struct bench_options *options,
+                           const struct bench_cell *cell, const char *file) {
+    begin_command(command, options, cell);
+    put(command, "--scales", "0,1,0");
+    put(command, "--samples", file);
+    put_number(command, "--runs", 1);
 }
 
 static double number_of(const json_t *object, const char *name, bool *ok) {
@@ -221,7 +228,7 @@ static void show_progress(const struct bench_matrix *matrix, size_t round, size_
 
 /* False: a signal came. */
 static bool run_turn(struct bench_matrix *matrix, struct bench_cell *cell) {
-    struct command command;
+    struct bench_command command;
     make_command(&command, matrix->options, cell);
     json_t *answer = bench_child(command.arguments, cell->reason);
     if (answer) {
@@ -278,7 +285,9 @@ static void drop_optional(struct bench_matrix *matrix) {
             matrix->cells[n++] = *cell;
             continue;
         }
-        if (!matrix->options->quiet) {
+        bool is_told = i > 0 && drop[i - 1] && cell[-1].model == cell->model &&
+                       strcmp(cell[-1].backend, cell->backend) == 0;
+        if (!matrix->options->quiet && !is_told) {
             cli_print_note("left out: %s on %s: %s", cell->model, cell->backend, cell->reason);
         }
         free_cell(cell);
@@ -344,10 +353,11 @@ int bench_matrix(const struct bench_options *options) {
     }
     interrupt_hold(true);
     if (list_cells(&matrix) && allocate_runs(&matrix)) {
-        if (run_rounds(&matrix)) {
+        if ((!options->quality || bench_measure_quality(&matrix)) && run_rounds(&matrix)) {
             drop_optional(&matrix);
             code = report(&matrix);
-        } else {
+        } else if (interrupt_signal() != 0) {
+            progress_clear_line();
             cli_print_note("interrupted");
             code = 128 + interrupt_signal();
         }

@@ -1,11 +1,12 @@
 /* The matrix as tables for a terminal of 100 columns, and as JSON. */
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
 
-enum { WIDTH = 100, MAX_ADVICE = 8 };
+enum { WIDTH = 100, MAX_ADVICE = 8, FAR_DB = 1 };
 
 /* ---- Labels -----------------------------------------------------------------------------------
  */
@@ -169,6 +170,14 @@ static void print_label(const struct bench_rows *rows, const char *label) {
     printf("%s%*s ", label, rows->width - columns_of(label), "");
 }
 
+void bench_advise(const struct bench_row *row, char *out, size_t size) {
+    const struct bench_cell *cell = row->cell;
+    snprintf(out, size, "%s", bench_judge(cell, &row->summary, &row->base_summary).advice);
+    if (cell->has_quality && cell->quality.lsd_db > FAR_DB) {
+        add(out, size, "; listen first: %.1f dB from native f32", cell->quality.lsd_db);
+    }
+}
+
 bool bench_failure(const struct bench_rows *rows, size_t index, size_t *n) {
     const struct bench_cell *cell = rows->items[index].cell;
     *n = 0;
@@ -263,16 +272,45 @@ static void print_advice(const struct bench_matrix *matrix, const struct bench_r
             printf("\n");
         }
         first = row;
-        char base[BENCH_MAX_LABEL + 1];
+        char base[BENCH_MAX_LABEL + 1], advice[160];
         bench_cell_label(matrix, row->base, base, sizeof base);
         struct bench_spread ratio = bench_ratio(row->cell, &row->summary);
-        printf("%s: %s\n", row->label,
-               bench_judge(row->cell, &row->summary, &row->base_summary).advice);
+        bench_advise(row, advice, sizeof advice);
+        printf("%s: %s\n", row->label, advice);
         printf("  %.2f times the speed of %s (%.2f to %.2f), %.2f times its memory\n", ratio.median,
                base, ratio.low, ratio.high,
                row->base_summary.peak_rss_mb > 0
                    ? row->summary.peak_rss_mb / row->base_summary.peak_rss_mb
                    : 0);
+    }
+}
+
+/* A figure, or a dash for one that does not exist. */
+static void put_db(char *out, size_t size, double db) {
+    if (isfinite(db)) {
+        snprintf(out, size, "%.2f", db);
+    } else {
+        snprintf(out, size, "%s", db > 0 ? "equal" : "-");
+    }
+}
+
+static void print_quality(const struct bench_rows *rows) {
+    printf("\n%-*s %8s %8s %8s  beside native f32, without noise\n", rows->width, "", "LSD dB",
+           "MCD dB", "SNR dB");
+    for (size_t i = 0; i < rows->n; i++) {
+        const struct bench_cell *cell = rows->items[i].cell;
+        const utter_quality *q = &cell->quality;
+        char lsd[24] = "-", mcd[24] = "-", snr[24] = "-";
+        if (cell->reason[0]) {
+            continue;
+        }
+        if (cell->has_quality) {
+            put_db(lsd, sizeof lsd, q->lsd_db);
+            put_db(mcd, sizeof mcd, q->mcd_db);
+            put_db(snr, sizeof snr, q->snr_db);
+        }
+        print_label(rows, rows->items[i].label);
+        printf("%8s %8s %8s\n", lsd, mcd, snr);
     }
 }
 
@@ -299,6 +337,9 @@ bool bench_print_tables(const struct bench_matrix *matrix) {
             (int)o->n_rounds, (int)o->n_runs);
         print_speeds(&rows);
         print_comparison(&rows);
+        if (o->quality) {
+            print_quality(&rows);
+        }
         print_advice(matrix, &rows);
         print_failures(&rows);
         if (o->profile) {
@@ -364,6 +405,22 @@ static json_t *stages_json(const struct bench_cell *cell) {
     return out;
 }
 
+/* What is no number is null; equal samples have no finite SNR. */
+static json_t *quality_json(const struct bench_cell *cell) {
+    const utter_quality *q = &cell->quality;
+    json_t *out = json_object();
+    const struct {
+        const char *name;
+        double value;
+    } figures[] = {{"lsd_db", q->lsd_db}, {"mcd_db", q->mcd_db}, {"snr_db", q->snr_db}};
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
+        json_object_set_new(out, figures[i].name,
+                            isfinite(figures[i].value) ? json_real(figures[i].value) : json_null());
+    }
+    json_object_set_new(out, "equal", json_boolean(isinf(q->snr_db) && q->snr_db > 0));
+    return out;
+}
+
 static json_t *row_json(const struct bench_matrix *matrix, const struct bench_row *row) {
     const struct bench_cell *cell = row->cell;
     char model[PATH_MAX];
@@ -379,6 +436,9 @@ static json_t *row_json(const struct bench_matrix *matrix, const struct bench_ro
     }
     json_object_set_new(out, "computed_by",
                         json_incref(json_object_get(cell->facts, "computed_by")));
+    if (matrix->options->quality) {
+        json_object_set_new(out, "quality", cell->has_quality ? quality_json(cell) : json_null());
+    }
     json_object_set_new(out, "summary", summary_json(&row->summary));
     json_object_set_new(out, "rounds", rounds_json(cell));
     json_object_set_new(out, "stages", stages_json(cell));
@@ -387,8 +447,10 @@ static json_t *row_json(const struct bench_matrix *matrix, const struct bench_ro
     if (row->base) {
         struct bench_verdict verdict = bench_judge(cell, &row->summary, &row->base_summary);
         bool is_base = row->base == cell;
+        char advice[160];
+        bench_advise(row, advice, sizeof advice);
         json_object_set_new(out, "verdict", json_string(is_base ? "the base" : verdict.words));
-        json_object_set_new(out, "advice", is_base ? json_null() : json_string(verdict.advice));
+        json_object_set_new(out, "advice", is_base ? json_null() : json_string(advice));
     }
     return out;
 }

@@ -57,42 +57,48 @@ static double largest(double a, double b) {
     return a > b ? a : b;
 }
 
-static void put_bar(FILE *out, const struct bench_bar *bar, double most, double y) {
-    double scale = (WIDTH - LABEL_WIDTH - VALUE_WIDTH) / most, x0 = LABEL_WIDTH;
-    double end = bar->value * scale, middle = y + ROW / 2.0;
-    text_at(out, x0 - 8, middle + 4.5, "end", "label", bar->label);
+static void put_bar(FILE *out, const struct bench_bar *bar, double scale, double middle) {
+    double x0 = LABEL_WIDTH, low = x0 + bar->low * scale, high = x0 + bar->high * scale;
     fprintf(out, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\"/>\n",
-            bar->is_base ? "bar base" : "bar", x0, middle - BAR / 2.0, largest(end, 0.5), BAR);
-    if (bar->high > bar->low) {
-        line(out, "whisker", x0 + bar->low * scale, middle, x0 + bar->high * scale, middle);
-        line(out, "whisker", x0 + bar->low * scale, middle - 4, x0 + bar->low * scale, middle + 4);
-        line(out, "whisker", x0 + bar->high * scale, middle - 4, x0 + bar->high * scale,
-             middle + 4);
-        end = largest(end, bar->high * scale);
+            bar->is_base ? "bar base" : "bar", x0, middle - BAR / 2.0,
+            largest(bar->value * scale, 0.5), BAR);
+    if (high > low) {
+        line(out, "whisker", low, middle, high, middle);
+        line(out, "whisker", low, middle - 4, low, middle + 4);
+        line(out, "whisker", high, middle - 4, high, middle + 4);
     }
     if (bar->mark >= 0) {
         double x = x0 + bar->mark * scale;
         line(out, "bound", x, middle - BAR / 2.0 - 4, x, middle + BAR / 2.0 + 4);
-        end = largest(end, bar->mark * scale);
     }
-    text_at(out, x0 + end + 7, middle + 4.5, "start", "value", bar->text);
 }
 
+static double end_of(const struct bench_bar *bar) {
+    return largest(bar->value, largest(bar->high, bar->mark));
+}
+
+/* Texts come last, so that no line crosses them. */
 void bench_svg_bars(FILE *out, const char *title, const struct bench_bar *bars, size_t n,
                     double line_at) {
     double most = line_at > 0 ? line_at : 0;
     for (size_t i = 0; i < n; i++) {
-        most = largest(most, largest(bars[i].value, largest(bars[i].high, bars[i].mark)));
+        most = largest(most, end_of(&bars[i]));
     }
     most = most > 0 ? most : 1;
     double bottom = (double)n * ROW + 6, scale = (WIDTH - LABEL_WIDTH - VALUE_WIDTH) / most;
     begin(out, title, (int)bottom + AXIS);
     vertical_grid(out, most, LABEL_WIDTH, WIDTH - VALUE_WIDTH, 0, bottom);
     for (size_t i = 0; i < n; i++) {
-        put_bar(out, &bars[i], most, (double)i * ROW + 3);
+        put_bar(out, &bars[i], scale, ((double)i + 0.5) * ROW + 3);
     }
     if (line_at > 0) {
         line(out, "one", LABEL_WIDTH + line_at * scale, 0, LABEL_WIDTH + line_at * scale, bottom);
+    }
+    for (size_t i = 0; i < n; i++) {
+        double base_line = ((double)i + 0.5) * ROW + 7.5;
+        text_at(out, LABEL_WIDTH - 8, base_line, "end", "label", bars[i].label);
+        text_at(out, LABEL_WIDTH + end_of(&bars[i]) * scale + 7, base_line, "start", "value",
+                bars[i].text);
     }
     fprintf(out, "</svg>\n");
 }
@@ -114,22 +120,48 @@ static double label_y(const double *taken, size_t n, double y) {
     return y;
 }
 
-static void put_points(FILE *out, const struct bench_point *points, size_t n, double most_x,
-                       double most_y) {
-    double taken[BENCH_MAX_CELLS];
-    for (size_t i = 0; i < n && i < BENCH_MAX_CELLS; i++) {
-        double x = LEFT + (RIGHT - LEFT) * points[i].x / most_x;
-        double y = BOTTOM - (BOTTOM - TOP) * points[i].y / most_y;
-        taken[i] = label_y(taken, i, y);
-        line(out, "leader", x, y, RIGHT + 12, taken[i]);
+struct place {
+    double x, y, label_y;
+};
+
+/* Where points and their labels go; returns the lowest label. */
+static double place_points(const struct bench_point *points, size_t n, double most_x, double most_y,
+                           struct place *places) {
+    double taken[BENCH_MAX_CELLS], lowest = 0;
+    for (size_t i = 0; i < n; i++) {
+        places[i].x = LEFT + (RIGHT - LEFT) * points[i].x / most_x;
+        places[i].y = BOTTOM - (BOTTOM - TOP) * points[i].y / most_y;
+        places[i].label_y = taken[i] = label_y(taken, i, places[i].y);
+        lowest = largest(lowest, taken[i]);
+    }
+    return lowest;
+}
+
+static void put_points(FILE *out, const struct bench_point *points, const struct place *places,
+                       size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const struct place *p = &places[i];
+        line(out, "leader", p->x, p->y, RIGHT + 12, p->label_y);
         fprintf(out, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"6\"/>\n",
-                points[i].is_base ? "bar base" : "bar", x, y);
-        text_at(out, RIGHT + 16, taken[i] + 4.5, "start", "label", points[i].label);
+                points[i].is_base ? "bar base" : "bar", p->x, p->y);
+        text_at(out, RIGHT + 16, p->label_y + 4.5, "start", "label", points[i].label);
+    }
+}
+
+static void horizontal_grid(FILE *out, double most) {
+    double step = step_of(most);
+    for (double at = 0; at <= most; at += step) {
+        double y = BOTTOM - (BOTTOM - TOP) * at / most;
+        char number[32];
+        snprintf(number, sizeof number, "%.4g", at < step / 2 ? 0 : at);
+        line(out, "grid", LEFT, y, RIGHT, y);
+        text_at(out, LEFT - 8, y + 4.5, "end", "tick", number);
     }
 }
 
 void bench_svg_points(FILE *out, const char *title, const char *x_name, const char *y_name,
                       const struct bench_point *points, size_t n) {
+    struct place places[BENCH_MAX_CELLS];
     double most_x = 0, most_y = 0;
     for (size_t i = 0; i < n; i++) {
         most_x = largest(most_x, points[i].x);
@@ -137,19 +169,12 @@ void bench_svg_points(FILE *out, const char *title, const char *x_name, const ch
     }
     most_x = most_x > 0 ? 1.1 * most_x : 1;
     most_y = most_y > 0 ? 1.1 * most_y : 1;
-    /* Labels that were pushed down need room. */
-    int height = POINTS_HEIGHT + (n > 12 ? ((int)n - 12) * LABEL_STEP : 0);
-    begin(out, title, height);
+    /* Labels that were pushed down may need more room than the plot. */
+    double lowest = place_points(points, n, most_x, most_y, places);
+    begin(out, title, (int)largest(POINTS_HEIGHT, lowest + LABEL_STEP));
     vertical_grid(out, most_x, LEFT, RIGHT, TOP, BOTTOM);
-    double step = step_of(most_y);
-    for (double at = 0; at <= most_y; at += step) {
-        double y = BOTTOM - (BOTTOM - TOP) * at / most_y;
-        char number[32];
-        snprintf(number, sizeof number, "%.4g", at < step / 2 ? 0 : at);
-        line(out, "grid", LEFT, y, RIGHT, y);
-        text_at(out, LEFT - 8, y + 4.5, "end", "tick", number);
-    }
-    put_points(out, points, n, most_x, most_y);
+    horizontal_grid(out, most_y);
+    put_points(out, points, places, n);
     text_at(out, (LEFT + RIGHT) / 2.0, BOTTOM + 36, "middle", "tick", x_name);
     fprintf(
         out,

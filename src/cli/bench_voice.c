@@ -1,5 +1,6 @@
 /* utter bench, the simple form: one voice in this process. Synthesis alone is timed (text or ids
  * to samples); loading the voice is reported apart. */
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@ struct speaker { /* one stream; in a thread of its own when there are several */
     const struct job *job;
     utter_stream *stream;
     double latency_s, audio_s, first_audio_s;
+    FILE *samples; /* where they go; NULL: nowhere */
     utter_status status;
     utter_error err;
 };
@@ -193,15 +195,20 @@ static bool drop(void *user, const float *samples, size_t n_samples) {
     return true;
 }
 
+static bool keep(void *user, const float *samples, size_t n_samples) {
+    return fwrite(samples, sizeof *samples, n_samples, user) == n_samples;
+}
+
 static void *speak(void *user) {
     struct speaker *s = user;
     const struct job *job = s->job;
     utter_result result = {.size = sizeof result};
     double start_s = now_s();
-    s->status = job->ids ? utter_stream_speak_ids(s->stream, job->ids, job->n_ids, &job->speak,
-                                                  drop, NULL, &result, &s->err)
-                         : utter_stream_speak(s->stream, job->text, strlen(job->text), &job->speak,
-                                              drop, NULL, &result, &s->err);
+    s->status = job->ids
+                    ? utter_stream_speak_ids(s->stream, job->ids, job->n_ids, &job->speak,
+                                             s->samples ? keep : drop, s->samples, &result, &s->err)
+                    : utter_stream_speak(s->stream, job->text, strlen(job->text), &job->speak,
+                                         s->samples ? keep : drop, s->samples, &result, &s->err);
     s->latency_s = now_s() - start_s;
     s->audio_s = result.audio_s;
     s->first_audio_s = result.first_audio_s;
@@ -251,6 +258,25 @@ static bool run_once(struct job *job, struct bench_run *out) {
         out->latency_s += s->latency_s / n;
     }
     return true;
+}
+
+/* The first run, which is not timed. */
+static bool warm_up(struct job *job) {
+    struct bench_run unused;
+    const char *path = job->bench->samples_file;
+    FILE *file = path ? fopen(path, "wbe") : NULL;
+    if (path && !file) {
+        cli_print_error("%s could not be written: %s", path, strerror(errno));
+        return false;
+    }
+    job->speakers[0].samples = file;
+    bool ok = run_once(job, &unused);
+    job->speakers[0].samples = NULL;
+    if (file && fclose(file) != 0 && ok) {
+        cli_print_error("%s could not be written: %s", path, strerror(errno));
+        ok = false;
+    }
+    return ok;
 }
 
 /* ---- Stages -----------------------------------------------------------------------------------
@@ -322,12 +348,13 @@ static json_t *answer_of(const struct job *job) {
         }
     }
     json_t *answer =
-        json_pack("{s:o, s:f, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "runs", runs,
+        json_pack("{s:o, s:f, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i}", "runs", runs,
                   "load_s", job->load_s, "cpu", utter_engine_cpu(job->engine), "threads",
                   (int)utter_engine_threads(job->engine), "streams", (int)job->n_speakers, "voice",
                   job->info.name, "family", job->info.family, "backend", job->info.backend,
                   "computed_by", job->computer, "stored_as", job->info.quantization, "file_bytes",
-                  (json_int_t)job->info.file_bytes, "ids", (json_int_t)job->n_ids);
+                  (json_int_t)job->info.file_bytes, "ids", (json_int_t)job->n_ids, "sample_rate_hz",
+                  (int)job->info.sample_rate_hz);
     if (answer && job->n_stages > 0) {
         put_profile(job, answer);
     }
@@ -364,8 +391,7 @@ static int print_table(const struct job *job) {
  */
 
 static int measure(struct job *job) {
-    struct bench_run warm_up;
-    if (!open_all(job) || !run_once(job, &warm_up)) {
+    if (!open_all(job) || !warm_up(job)) {
         return EXIT_FAILED;
     }
     for (int64_t i = 0; i < job->bench->n_runs; i++) {

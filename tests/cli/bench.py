@@ -206,6 +206,36 @@ class Matrix(ProgramTest):
         self.assertIn("decoder 1", tables)
         self.assertNotIn("decoder 1", self.ok("bench", "-m", TINY, "--lengths", "20").stdout.decode())
 
+    def test_quality(self):
+        """Native f32 is the reference: equal to itself, near to int8 and to another run of the same cell."""
+        cells, _ = self.matrix("-m", TINY, "-m", PTH, "--backends", "native", "--precisions", "f32,int8", "--thread-counts",
+                               "1,2", "--quality", "--html", "page.html")
+        self.assertEqual(len(cells), 8)
+        for cell in cells:
+            quality = cell["quality"]
+            self.assertEqual(set(quality), {"lsd_db", "mcd_db", "snr_db", "equal"})
+            self.assertEqual(quality["equal"], cell["precision"] == "f32")
+            self.assertEqual(quality["lsd_db"] < 1e-6, quality["equal"])
+            self.assertLess(quality["lsd_db"], 3)
+        self.assertIn("Quality beside size", self.get("page.html").decode())
+        self.check_plots(xml.etree.ElementTree.fromstring(self.get("page.html").decode().replace("<!DOCTYPE html>", "")))
+        # A file with int8 alone still has the f32 voice beside it; what does not run has no quality.
+        done = self.run_utter("bench", "-m", TINY, "-m", "missing", "--backends", "native", "--precision", "int8",
+                              "--quality", *QUICK)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stdout.decode(), r"tiny native int8 +\d\.\d\d +\d\.\d\d +\d+\.\d\d\n")
+        self.assertNotIn("quality", self.matrix("-m", TINY, "--backends", "native")[0][0])
+        # The stand-in for ONNX Runtime speaks noise of another length.
+        cells, _ = self.matrix("-m", TINY, "--onnxruntime", FAKE, "--quality")
+        self.assertFalse(cells[1]["quality"]["equal"])
+        self.assertEqual(self.files(), ["page.html"])
+
+    def test_samples(self):
+        answer = json.loads(self.ok("bench", "-m", TINY, "--ids", IDS, "--samples", "a.f32", "--json").stdout)
+        self.assertAlmostEqual(len(self.get("a.f32")) / 4 / answer["sample_rate_hz"], answer["runs"][0]["audio_s"], places=2)
+        self.fails(1, "no/a.f32 could not be written", "bench", "-m", TINY, "--ids", IDS, "--samples", "no/a.f32")
+        self.fails(2, "one voice and one stream", "bench", "-m", TINY, "--samples", "a.f32", "--streams", "2")
+
     def test_html(self):
         """One page that stands alone: well formed, no script, nothing from elsewhere, names escaped."""
         name = "a<b>&\"c'\u00e9.onnx"

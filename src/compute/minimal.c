@@ -67,7 +67,7 @@ const struct ut_minimal_scheme *ut_minimal_find(int n_taps, const char *name) {
 
 /* Below MIN_CHANNELS the transforms cost what the products save. Beyond MAX_WEIGHTS, the 1024
  * channels of Kokoro's decoder, the larger weights would cost 90 MB for 2 % of the time. */
-enum { MIN_CHANNELS = 48, MAX_WEIGHTS = 512 * 1024 };
+enum { MIN_CHANNELS = 24, MAX_WEIGHTS = 512 * 1024 };
 
 static const struct ut_minimal_scheme *built_in(int n_in, int n_out, int n_taps) {
     if (UT_MIN(n_in, n_out) < MIN_CHANNELS || n_in > MAX_WEIGHTS / n_out) {

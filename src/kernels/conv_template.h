@@ -130,14 +130,21 @@ ALWAYS_INLINE void conv_tile(const struct ut_conv *op, int t0, int o, const int 
                 op->n_in, n_rows, type);
     }
     float tile[CONV_ROWS * PANEL] __attribute__((aligned(64)));
+    /* Sums that are stored as they are, those of minimal filtering: 5 to 10 % of its time. */
+    bool straight = op->y && !op->y_act && !op->add && !op->add2 && op->scale == 1 &&
+                    o + PANEL <= op->n_out;
+    float *y = straight ? op->y + t0 * op->y_row + o : tile;
+    ptrdiff_t row = straight ? op->y_row : PANEL;
     UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
         UNROLL_ALL
         for (int v = 0; v < PANEL_VECTORS; v++) {
-            v_store(tile + r * PANEL + v * V_WIDTH, acc[r][v]);
+            v_store(y + r * row + v * V_WIDTH, acc[r][v]);
         }
     }
-    store_tile(op, tile, t0, o, n_rows);
+    if (!straight) {
+        store_tile(op, tile, t0, o, n_rows);
+    }
 }
 
 /* One panel of rows t..end: whole tiles, then halving ones. */

@@ -106,8 +106,8 @@ ALWAYS_INLINE v_float filter_output(const v_float *parts, const float *power, co
 }
 
 /* n channels from o on of the tile whose first output is row t. */
-ALWAYS_INLINE void filter_out_vector(const struct ut_filter_out *op, const int n_pairs,
-                                     const float *m, int t, int o, int n) {
+ALWAYS_INLINE void filter_out_vector(const struct ut_filter_out *op, const struct ut_conv *store,
+                                     const int n_pairs, const float *m, int t, int o, int n) {
     const struct ut_filter_points *p = op->tiles.points;
     v_float sum[UT_FILTER_MAX_PAIRS], difference[UT_FILTER_MAX_PAIRS];
     UNROLL_ALL
@@ -117,28 +117,29 @@ ALWAYS_INLINE void filter_out_vector(const struct ut_filter_out *op, const int n
         sum[i] = v_add(a, b);
         difference[i] = v_sub(a, b);
     }
-    v_float bias = op->store->bias ? v_load(op->store->bias + o) : v_set(0);
+    v_float bias = store->bias ? v_load(store->bias + o) : v_set(0);
     v_float start = v_add(bias, filter_load(m, n));
     v_float last = filter_load(m + (2 * n_pairs + 1) * op->m_point, n);
     int n_outputs = op->tiles.n_outputs, step = op->tiles.dilation;
-    for (int j = 0; j < n_outputs && t < op->store->n_rows; j++, t += step) {
+    for (int j = 0; j < n_outputs && t < store->n_rows; j++, t += step) {
         v_float v = j % 2 == 0 ? filter_output(sum, p->power[j], n_pairs, start)
                                : filter_output(difference, p->power[j], n_pairs, start);
-        store_vector(op->store, j == n_outputs - 1 ? v_add(v, last) : v, t, o, n);
+        store_vector(store, j == n_outputs - 1 ? v_add(v, last) : v, t, o, n);
         start = bias;
     }
 }
 
 ALWAYS_INLINE void filter_out(const struct ut_filter_out *op, const int n_pairs) {
-    int n_out = op->store->n_out;
+    struct ut_conv store = *op->store; /* a copy, which no store to y can change */
+    int n_out = store.n_out;
     for (int i = 0; i < op->tiles.n_tiles; i++) {
         const float *m = op->m + i * op->m_row;
         int t = ut_filter_row(&op->tiles, op->tiles.first + i), o = 0;
         for (; o + V_WIDTH <= n_out; o += V_WIDTH) {
-            filter_out_vector(op, n_pairs, m + o, t, o, V_WIDTH);
+            filter_out_vector(op, &store, n_pairs, m + o, t, o, V_WIDTH);
         }
         if (o < n_out) {
-            filter_out_vector(op, n_pairs, m + o, t, o, n_out - o);
+            filter_out_vector(op, &store, n_pairs, m + o, t, o, n_out - o);
         }
     }
 }

@@ -454,6 +454,18 @@ typedef struct utter_sound {
     int32_t sample_rate_hz; /* 1,000..192,000 */
 } utter_sound;
 
+/* A sound that was read from a file. Read-only, so any number of threads may use it. */
+typedef struct utter_recording utter_recording;
+
+/* Reads a whole file of any format that libsndfile knows (WAV, FLAC, Ogg, MP3 and more), or standard input
+ * for "-"; its channels are averaged. At most an hour. ERROR_NOT_FOUND, ERROR_FORMAT (also for
+ * samples that are not finite, and for none at all), ERROR_IO; ERROR_UNSUPPORTED without libsndfile. */
+UTTER_API UTTER_CHECKED utter_status utter_recording_open(const char *path, utter_recording **out,
+                                                          utter_error *err);
+/* Lives as long as the recording. */
+UTTER_API const utter_sound *utter_recording_sound(const utter_recording *recording);
+UTTER_API void utter_recording_close(utter_recording *recording); /* NULL is fine */
+
 typedef struct utter_compare_options {
     size_t size;
     double max_lag_ms; /* 0..2000: take out a constant delay of up to that much first; 0: none */

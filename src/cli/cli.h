@@ -24,7 +24,7 @@ struct cli_command {
 };
 
 extern const struct cli_command speak_command, info_command, voices_command, backends_command,
-    trace_command, bench_command, import_command, config_command;
+    trace_command, bench_command, import_command, config_command, eval_command;
 
 /* ---- Options that most commands have ----------------------------------------------------------
  */

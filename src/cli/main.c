@@ -7,7 +7,7 @@
 #include "settings.h"
 
 static const struct cli_command *const commands[] = {
-    &speak_command,  &info_command,  &voices_command, &backends_command,
+    &speak_command,  &info_command,  &voices_command, &backends_command, &eval_command,
     &import_command, &trace_command, &bench_command,  &config_command,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "support/failing_allocator.h"
+#include "support/sweep.h"
 #include "support/speak.h"
 #include "support/voice_builder.h"
 
@@ -90,22 +91,16 @@ static void house(void **state) {
 }
 
 static void starting_threads(void **state) {
-    struct failing_allocator allocations;
     struct ut_mem mem;
     struct ut_compute compute;
+    struct sweep sweep;
     utter_error err;
-    utter_allocator allocator = failing_allocator_start(&allocations);
-    ut_mem_init(&mem, &allocator);
-    size_t n = 0;
-    utter_status status;
-    do {
-        failing_allocator_reset(&allocations, ++n, true);
-        status = speak_compute_open(&mem, UT_CPU_SCALAR, 4, &compute, &err);
-        assert_true(status == UTTER_OK || status == UTTER_ERROR_MEMORY);
+    for (sweep_start(&sweep, &mem, true); sweep_next(&sweep);) {
+        utter_status status = speak_compute_open(&mem, UT_CPU_SCALAR, 4, &compute, &err);
         speak_compute_close(&compute);
-        assert_int_equal(atomic_load(&allocations.n_blocks), 0);
-    } while (status != UTTER_OK);
-    assert_true(n > 1);
+        sweep_check(&sweep, status);
+    }
+    assert_true(sweep.n_injected > 0);
 }
 
 int main(void) {

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "speech/talk.h"
-#include "support/failing_allocator.h"
+#include "support/sweep.h"
 
 static utter_engine *engine;
 static char folder[64], out_path[128];
@@ -266,32 +266,26 @@ static void old_file_stays_after_a_failure(void **state) {
 
 static void every_allocation_fails(void **state) {
     static const char *const paths[] = {"piper/tiny_multi.onnx", "house/tiny", "kokoro"};
-    struct failing_allocator memory;
-    utter_allocator allocator = failing_allocator_start(&memory);
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-        utter_engine *tried = open_engine(1, &allocator);
-        size_t n_blocks = memory.n_blocks, n_errors = 0;
-        for (size_t fail_at = 1;; fail_at++) {
+        struct sweep sweep;
+        size_t n_errors = 0;
+        sweep_start(&sweep, NULL, false);
+        utter_engine *tried = open_engine(1, &sweep.allocator);
+        while (sweep_next(&sweep)) {
             utter_error err = {UTTER_OK, ""};
-            failing_allocator_reset(&memory, fail_at, false);
             utter_status status =
                 utter_import(tried, data_path(paths[i]), out_path, NULL, NULL, &err);
             if (status != UTTER_OK && status != UTTER_ERROR_MEMORY) {
-                fail_msg("%s: allocation %zu: %s", paths[i], fail_at, err.message);
+                fail_msg("%s: allocation %zu: %s", paths[i], sweep.fail_at, err.message);
             }
-            assert_int_equal(memory.n_blocks, n_blocks);
             assert_int_equal(n_files(), status == UTTER_OK);
             unlink(out_path);
             n_errors += status != UTTER_OK;
-            if (memory.n_failed == 0) {
-                break;
-            }
         }
         assert_true(n_errors > 10);
-        failing_allocator_reset(&memory, 0, false);
         utter_engine_destroy(tried);
+        assert_true(sweep.memory.n_blocks == 0 && !sweep.memory.wrong_size);
     }
-    assert_true(memory.n_blocks == 0 && !memory.wrong_size);
 }
 
 int main(void) {

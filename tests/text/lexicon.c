@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/checked.h"
-#include "support/failing_allocator.h"
+#include "support/sweep.h"
 #include "text/lexicon.h"
 
 static struct ut_mem mem;
@@ -198,24 +198,20 @@ static void too_long(void **state) {
 static void failing_allocations(void **state) {
     static const char text[] =
         "Bad cab's 'em \"goin'\" 1990s, $5.50 — XII USA Mr. Bàd-cab don't 😀.";
-    struct failing_allocator failing;
-    utter_allocator allocator = failing_allocator_start(&failing);
     struct ut_mem failing_mem;
-    ut_mem_init(&failing_mem, &allocator);
-    bool failed = true;
-    for (size_t i = 1; failed; i++) {
-        struct ut_text_buffer out = {.mem = &failing_mem};
-        utter_error err;
-        size_t n_unknown;
-        failing_allocator_reset(&failing, i, i % 2);
-        utter_status status =
-            ut_lexicon_phonemize(lexicon, text, strlen(text), NULL, NULL, &out, &n_unknown, &err);
-        failed = failing.n_failed > 0;
-        assert_int_equal(status, failed ? UTTER_ERROR_MEMORY : UTTER_OK);
-        ut_text_buffer_free(&out);
-        assert_int_equal(failing.n_blocks, 0);
+    struct sweep sweep;
+    for (int later = 0; later < 2; later++) {
+        for (sweep_start(&sweep, &failing_mem, later); sweep_next(&sweep);) {
+            struct ut_text_buffer out = {.mem = &failing_mem};
+            utter_error err;
+            size_t n_unknown;
+            utter_status status = ut_lexicon_phonemize(lexicon, text, strlen(text), NULL, NULL,
+                                                       &out, &n_unknown, &err);
+            ut_text_buffer_free(&out);
+            sweep_check(&sweep, status);
+        }
+        assert_true(sweep.n_injected > 0);
     }
-    assert_false(failing.wrong_size);
 }
 
 int main(void) {

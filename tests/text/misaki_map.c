@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/checked.h"
-#include "support/failing_allocator.h"
+#include "support/sweep.h"
 #include "text/misaki_map.h"
 
 static struct ut_mem mem;
@@ -100,31 +100,20 @@ static void stress(void **state) {
 
 /* Long texts grow the buffers: every allocation fails in turn. */
 static void failed_allocations(void **state) {
-    struct failing_allocator failing;
-    utter_allocator allocator = failing_allocator_start(&failing);
     struct ut_mem failing_mem;
-    ut_mem_init(&failing_mem, &allocator);
+    struct sweep sweep;
     char text[2000];
     memset(text, 'r', sizeof text);
-    size_t n_injected = 0;
-    utter_status status = UTTER_ERROR_MEMORY;
-    for (size_t n = 1; status != UTTER_OK; n++) {
+    for (sweep_start(&sweep, &failing_mem, false); sweep_next(&sweep);) {
         struct ut_misaki_symbols symbols = {{.mem = &failing_mem}, {.mem = &failing_mem}};
-        failing_allocator_reset(&failing, n, false);
-        status = ut_text_buffer_append(&symbols.now, text, sizeof text, NULL);
-        if (status == UTTER_OK) {
-            status = ut_misaki_map('b', &symbols, NULL);
-        }
-        if (status == UTTER_OK) {
-            status = ut_misaki_map_stress(2, &symbols, NULL);
-        }
-        assert_true(status == (failing.n_failed ? UTTER_ERROR_MEMORY : UTTER_OK));
-        n_injected += failing.n_failed;
+        utter_status status = ut_text_buffer_append(&symbols.now, text, sizeof text, NULL);
+        status = status ? status : ut_misaki_map('b', &symbols, NULL);
+        status = status ? status : ut_misaki_map_stress(2, &symbols, NULL);
         ut_text_buffer_free(&symbols.now);
         ut_text_buffer_free(&symbols.spare);
-        assert_int_equal(failing.n_blocks, 0);
+        sweep_check(&sweep, status);
     }
-    assert_true(n_injected >= 3);
+    assert_true(sweep.n_injected >= 3);
 }
 
 static int set_up(void **state) {

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/checked.h"
-#include "support/failing_allocator.h"
+#include "support/sweep.h"
 #include "text/misaki.h"
 #include "ut_config.h"
 
@@ -155,23 +155,17 @@ static void failed_allocations(void **state) {
     static const char text[] = "hello, the hello. [the](2) xyz hello!\n\nthe hello.\n\nhello";
     struct ut_lexicon lexicon = {""};
     struct ut_misaki misaki = {.language = 'a', .lexicon = &lexicon};
-    struct failing_allocator failing;
-    utter_allocator allocator = failing_allocator_start(&failing);
     struct ut_mem failing_mem;
-    ut_mem_init(&failing_mem, &allocator);
-    size_t n_injected = 0;
-    utter_status status = UTTER_ERROR_MEMORY;
-    for (size_t n = 1; status != UTTER_OK; n++) {
+    struct sweep sweep;
+    for (sweep_start(&sweep, &failing_mem, false); sweep_next(&sweep);) {
         struct ut_sentences out;
         lexicon.asked[0] = '\0';
-        failing_allocator_reset(&failing, n, false);
-        status = ut_phonemize_misaki(&failing_mem, &misaki, text, strlen(text), &out, NULL, NULL);
-        assert_true(status == (failing.n_failed ? UTTER_ERROR_MEMORY : UTTER_OK));
-        n_injected += failing.n_failed;
+        utter_status status =
+            ut_phonemize_misaki(&failing_mem, &misaki, text, strlen(text), &out, NULL, NULL);
         ut_sentences_free(&out);
-        assert_int_equal(failing.n_blocks, 0);
+        sweep_check(&sweep, status);
     }
-    assert_true(n_injected > 5);
+    assert_true(sweep.n_injected > 5);
 }
 
 static int set_up(void **state) {

@@ -15,7 +15,7 @@
 
 #include "quant/half.h"
 #include "quant/quantize.h"
-#include "support/failing_allocator.h"
+#include "support/sweep.h"
 #include "temp_folder.h"
 #include "weights/gguf.h"
 #include "weights_check.h"
@@ -390,20 +390,14 @@ static void test_full_disk(void **state) {
 }
 
 static void test_failing_allocations(void **state) {
+    struct sweep sweep;
     for (int persistent = 0; persistent < 2; persistent++) {
-        utter_status status = UTTER_ERROR_MEMORY;
-        size_t n = 1;
-        for (; status; n++) {
-            struct failing_allocator failing;
-            utter_allocator allocator = failing_allocator_start(&failing);
-            failing_allocator_reset(&failing, n, persistent);
-            ut_mem_init(&mem, &allocator);
-            status = write_one(&mem, temp_path("out"), "x", 1, NULL);
-            assert_true(status == UTTER_OK || status == UTTER_ERROR_MEMORY);
-            assert_true(failing.n_blocks == 0 && !failing.wrong_size);
+        for (sweep_start(&sweep, &mem, persistent); sweep_next(&sweep);) {
+            utter_status status = write_one(&mem, temp_path("out"), "x", 1, NULL);
+            sweep_check(&sweep, status);
             assert_int_equal(count_files(), status == UTTER_OK);
         }
-        assert_in_range(n, 7, 100);
+        assert_in_range(sweep.n_injected, 6, 100);
         assert_int_equal(remove(temp_path("out")), 0);
     }
 }

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "support/failing_allocator.h"
+#include "support/sweep.h"
 #include "support/torch_writer.h"
 #include "weights/pickle.h"
 
@@ -547,30 +547,20 @@ static void test_getters(void **state) {
 }
 
 static void test_allocation(void **state) {
-    struct failing_allocator failing;
-    utter_allocator allocator = failing_allocator_start(&failing);
     struct byte_buffer bytes = {0};
+    struct sweep sweep;
     pickle_write(&bytes, "proto ]");
     for (int i = 0; i < 3000; i++) {
         pickle_write(&bytes, "( 1 =3 $7200100000 e");
     }
     pickle_write(&bytes, ".");
-    size_t n_failed = 0;
-    for (size_t fail_at = 1;; fail_at++) {
-        ut_mem_init(&mem, &allocator);
-        failing_allocator_reset(&failing, fail_at, false);
+    for (sweep_start(&sweep, &mem, false); sweep_next(&sweep);) {
         struct run run = run_bytes(bytes.data, bytes.n);
         utter_status status = run.status;
         drop(&run);
-        assert_int_equal(atomic_load(&failing.n_blocks), 0);
-        if (atomic_load(&failing.n_failed) == 0) {
-            assert_int_equal(status, UTTER_OK);
-            break;
-        }
-        assert_int_equal(status, UTTER_ERROR_MEMORY);
-        n_failed++;
+        sweep_check(&sweep, status);
     }
-    assert_true(n_failed >= 4);
+    assert_true(sweep.n_injected >= 4);
     byte_buffer_free(&bytes);
 }
 

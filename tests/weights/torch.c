@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "support/failing_allocator.h"
+#include "support/sweep.h"
 #include "support/torch_writer.h"
 #include "weights_check.h"
 
@@ -553,28 +553,16 @@ static void test_every_number(void **state) {
 }
 
 static void test_allocation(void **state) {
-    struct failing_allocator failing;
-    utter_allocator allocator = failing_allocator_start(&failing);
     struct byte_buffer files[] = {{0}, {0}};
+    struct sweep sweep;
     byte_buffer_read_file(&files[0], data_path("torch/variants.pt"));
     byte_buffer_read_file(&files[1], data_path("torch/variants_old.pt"));
     for (size_t i = 0; i < 2; i++) {
         for (int and_later = 0; and_later < 2; and_later++) {
-            size_t n_failed = 0;
-            for (size_t fail_at = 1;; fail_at++) {
-                ut_mem_init(&mem, &allocator);
-                failing_allocator_reset(&failing, fail_at, and_later);
-                utter_status status = try_parse(&mem, &files[i], NULL);
-                assert_int_equal(atomic_load(&failing.n_blocks), 0);
-                assert_false(atomic_load(&failing.wrong_size));
-                if (atomic_load(&failing.n_failed) == 0) {
-                    assert_int_equal(status, UTTER_OK);
-                    break;
-                }
-                assert_int_equal(status, UTTER_ERROR_MEMORY);
-                n_failed++;
+            for (sweep_start(&sweep, &mem, and_later); sweep_next(&sweep);) {
+                sweep_check(&sweep, try_parse(&mem, &files[i], NULL));
             }
-            assert_true(n_failed >= 3);
+            assert_true(sweep.n_injected >= 3);
         }
         byte_buffer_free(&files[i]);
     }

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "support/failing_allocator.h"
+#include "support/sweep.h"
 #include "support/torch_writer.h"
 #include "weights/zip.h"
 
@@ -424,31 +424,21 @@ static void test_compressed(void **state) {
 }
 
 static void test_allocation(void **state) {
-    struct failing_allocator failing;
-    utter_allocator allocator = failing_allocator_start(&failing);
     struct zip_writer zip = {0};
+    struct sweep sweep;
     char names[ZIP_MAX_MEMBERS][1000];
     for (int i = 0; i < ZIP_MAX_MEMBERS; i++) {
         snprintf(names[i], sizeof names[i], "r/%0900d", i);
         zip_add(&zip, &(struct zip_member){.name = names[i], .data = "x", .n = 1});
     }
     zip_finish(&zip, true);
-    size_t n_failed = 0;
-    for (size_t fail_at = 1;; fail_at++) {
-        ut_mem_init(&mem, &allocator);
-        failing_allocator_reset(&failing, fail_at, false);
+    for (sweep_start(&sweep, &mem, false); sweep_next(&sweep);) {
         struct opened o = open_copy(&zip.file);
         utter_status status = o.status;
         drop(&o);
-        assert_int_equal(atomic_load(&failing.n_blocks), 0);
-        if (atomic_load(&failing.n_failed) == 0) {
-            assert_int_equal(status, UTTER_OK);
-            break;
-        }
-        assert_int_equal(status, UTTER_ERROR_MEMORY);
-        n_failed++;
+        sweep_check(&sweep, status);
     }
-    assert_true(n_failed >= 3);
+    assert_true(sweep.n_injected >= 3);
     zip_free(&zip);
 }
 

@@ -28,6 +28,7 @@ struct wn_layer {
     const struct buffers *b;
     const float *bias; /* of `in`, with the speaker's */
     int index;
+    struct ut_compute compute; /* of each thread: nothing is counted */
 };
 
 /* Rows from t on of the gate's input. */
@@ -59,7 +60,7 @@ static void skip_step(const struct wn_layer *l, int t, int n) {
                                  .scale = 1,
                                  .slope = 1,
                                  .n_rows = n};
-    ut_piper_step(&l->s->compute, &l->coupling->layers[l->index].skip, &skip);
+    ut_piper_step(&l->compute, &l->coupling->layers[l->index].skip, &skip);
 }
 
 static void residual_step(const struct wn_layer *l, int t, int n) {
@@ -77,13 +78,13 @@ static void residual_step(const struct wn_layer *l, int t, int n) {
                                 .scale = 1,
                                 .slope = 1,
                                 .n_rows = n};
-    ut_piper_step(&l->s->compute, &l->coupling->layers[l->index].res, &res);
+    ut_piper_step(&l->compute, &l->coupling->layers[l->index].res, &res);
 }
 
 static void wn_rows(void *user, int begin, int end) {
     const struct wn_layer *l = user;
     const struct buffers *b = l->b;
-    const struct ut_compute *compute = &l->s->compute;
+    const struct ut_compute *compute = &l->compute;
     const struct piper_conv *conv = &l->coupling->layers[l->index].in;
     int hidden = l->s->model->info.n_hidden, width = 2 * hidden;
     for (int t = begin, n; t < end; t += n) {
@@ -104,12 +105,24 @@ static void wn_rows(void *user, int begin, int end) {
 
 /* By minimal filtering `in` makes all rows at once: it splits them over threads by itself. */
 static bool wn_layer(struct wn_layer *l) {
+    const struct ut_compute *compute = &l->s->compute;
     const struct piper_conv *conv = &l->coupling->layers[l->index].in;
-    struct ut_piper_step in = in_step(l, 0, l->s->n_frames);
-    if (conv->layer.minimal && !ut_piper_filter_step(&l->s->compute, &l->s->arena, conv, &in)) {
-        return false;
+    int n = l->s->n_frames;
+    if (conv->layer.minimal) {
+        struct ut_piper_step in = in_step(l, 0, n);
+        if (!ut_piper_filter_step(compute, &l->s->arena, conv, &in)) {
+            return false;
+        }
+    } else {
+        ut_piper_count(compute, conv, n);
     }
-    ut_pool_run(l->s->compute.pool, l->s->n_frames, BLOCK_ROWS, wn_rows, l);
+    ut_piper_count(compute, &l->coupling->layers[l->index].skip, n);
+    if (l->index < l->coupling->n_layers - 1) {
+        ut_piper_count(compute, &l->coupling->layers[l->index].res, n);
+    }
+    l->compute = *compute;
+    l->compute.tally = NULL;
+    ut_pool_run(compute->pool, n, BLOCK_ROWS, wn_rows, l);
     return true;
 }
 

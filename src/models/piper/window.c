@@ -175,6 +175,14 @@ static void narrow_step(const struct ut_compute *compute, const struct piper_con
     ut_narrow_conv(compute, &conv->narrow, &op);
 }
 
+void ut_piper_count(const struct ut_compute *compute, const struct piper_conv *conv, int n_rows) {
+    if (conv->narrow.kind) {
+        ut_narrow_layer_count(compute, &conv->narrow, n_rows);
+    } else {
+        ut_layer_count(compute, &conv->layer, n_rows);
+    }
+}
+
 void ut_piper_step(const struct ut_compute *compute, const struct piper_conv *conv,
                    const struct ut_piper_step *step) {
     if (conv->narrow.kind) {

@@ -63,6 +63,10 @@ struct ut_piper_step {
     float scale, slope;
     int n_rows;
 };
+/* Counts n_rows output rows of a layer in compute's tally: for those who run steps on several threads, with a
+ * compute that has none. */
+void ut_piper_count(const struct ut_compute *compute, const struct piper_conv *conv, int n_rows);
+
 /* For layers without minimal form. */
 void ut_piper_step(const struct ut_compute *compute, const struct piper_conv *conv,
                    const struct ut_piper_step *step);

@@ -49,6 +49,8 @@ TESTED_BY = {
     "kernels/x86/conv_avx512.c": "tests/kernels/checkkernels.c",
     "kernels/x86/elementwise_avx2.c": "tests/kernels/checkkernels.c",
     "kernels/x86/elementwise_avx512.c": "tests/kernels/checkkernels.c",
+    "kernels/x86/narrow_avx2.c": "tests/kernels/checkkernels.c",
+    "kernels/x86/narrow_avx2_vnni.c": "tests/kernels/checkkernels.c",
     "kernels/x86/narrow_avx512.c": "tests/kernels/checkkernels.c",
     "kernels/x86/narrow_avx512_vnni.c": "tests/kernels/checkkernels.c",
     "models/kokoro/config_gguf.c": "tests/models/kokoro/ttscpp.c",

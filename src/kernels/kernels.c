@@ -19,6 +19,11 @@ static int narrow_i8(enum ut_cpu_level level, const struct ut_narrow **kinds) {
             kinds[n++] = &ut_kernels_i8_avx512_vnni;
         }
         kinds[n++] = &ut_kernels_i8_avx512;
+    } else if (level == UT_CPU_AVX2) {
+        if (ut_cpu_features()->avx_vnni) {
+            kinds[n++] = &ut_kernels_i8_avx2_vnni;
+        }
+        kinds[n++] = &ut_kernels_i8_avx2;
     }
 #endif
     if (level == UT_CPU_SCALAR) {

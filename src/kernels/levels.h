@@ -20,6 +20,7 @@ void ut_kernels_fill_elementwise_neon(struct ut_kernels *table);
 
 /* Narrow arithmetic, each with the instructions of its name over those of its level. */
 extern const struct ut_narrow ut_kernels_i8_scalar;
+extern const struct ut_narrow ut_kernels_i8_avx2, ut_kernels_i8_avx2_vnni;
 extern const struct ut_narrow ut_kernels_i8_avx512, ut_kernels_i8_avx512_vnni;
 
 /* The tables of narrow arithmetic that this processor can run at a level, the one in use first; bfloat16

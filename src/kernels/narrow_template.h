@@ -1,21 +1,20 @@
 /* The narrow arithmetic of narrow.h on the vector primitives of one level. The including file has
  * included its vec_*.h and defined
  *
- *   TILE_ROWS, PANEL_VECTORS   the largest tile: rows x vectors of channels, whose sums must fit the
- *                              registers beside PANEL_VECTORS vectors of weights and one of a row
+ *   TILE_ROWS, PANEL_VECTORS   the largest tile: rows x vectors of channels, whose sums and totals must
+ *                              fit the registers beside PANEL_VECTORS vectors of weights and one of a row
  *   STORED                     how a value of a row lies in memory, see below
- *   v_add_products()           a step of the sums: the word of a row, in every element, by a vector
- *                              of words of weights
+ *   ADD_PRODUCTS               v_add_*_products() of the level: a step of the sums
  *   PLACE_OF_WEIGHT(o, c)      byte of channel c of the word o in a vector, where it is not o * 4 on
  *
  * Rows and weights are words of 4 bytes that hold GROUP channels, the last one filled with zeros. A
  * panel is [n_taps] of: what the sums of the tap start from, [PANEL] words, which undoes the offset
  * of the stored rows; then the weights, [words of a row][PANEL] words.
  *
- * Each row has its own scale, so the sums of a tap are multiplied and added to floats at its end.
- * Those floats lie in the L1 cache, not in registers, which all hold sums: 12 x 2 vectors and one
- * multiply-add in memory for each of them and tap. From there whole rows go through what follows
- * the sums, since the narrow form of the result needs the largest value of a row. */
+ * Each row has its own scale, so the sums of a tap are multiplied and added to totals in floats at its
+ * end. Registers hold both: twice as many sums, with their totals in the L1 cache, were a tenth slower
+ * at 32 channels, where stores took a quarter of the time. Whole rows then go through what follows the
+ * sums, since the narrow form of the result needs the largest value of a row. */
 #ifndef UT_KERNELS_NARROW_TEMPLATE_H
 #define UT_KERNELS_NARROW_TEMPLATE_H
 
@@ -53,6 +52,10 @@ enum {
 #if STORED == STORED_BF16
 typedef v_float v_sums;
 
+static inline v_sums v_sums_of_zero(void) {
+    return v_set(0);
+}
+
 static inline v_sums v_load_sums(const void *p) {
     return v_load(p);
 }
@@ -63,6 +66,10 @@ ALWAYS_INLINE v_float v_from_sums(v_sums sums, v_float scale) {
 }
 #else
 typedef v_int v_sums;
+
+static inline v_sums v_sums_of_zero(void) {
+    return v_set_int(0);
+}
 
 static inline v_sums v_load_sums(const void *p) {
     return v_load_words(p);
@@ -139,51 +146,60 @@ static void pack(void *panel, float *w_scale, const float *w, int n, int n_taps,
 struct float_rows {
     float values[BLOCK_FLOATS] __attribute__((aligned(64)));
     ptrdiff_t row; /* floats, whole vectors */
-    /* Of each row; highest is NaN where a value is not finite. */
-    float highest[MAX_BLOCK_ROWS + V_WIDTH], lowest[MAX_BLOCK_ROWS + V_WIDTH];
+    /* Of each row, the largest value and the largest of the opposite ones; at least 0. */
+    float highest[MAX_BLOCK_ROWS + V_WIDTH], deepest[MAX_BLOCK_ROWS + V_WIDTH];
 };
 
 /* Lays out rows of n_ch values; returns how many fit, at most `wanted`. */
-static int float_rows_init(struct float_rows *rows, int n_ch, int wanted) {
+static int float_rows_init(struct float_rows *rows, int n_ch, int wanted, int n_floats) {
     rows->row = (n_ch + PANEL - 1) / PANEL * PANEL;
     /* Rows 4 kB apart would share one set of the L1 cache. */
     rows->row += rows->row % 1024 == 0 ? 16 : 0;
-    int n = (int)(BLOCK_FLOATS / rows->row);
-    n = n > MAX_BLOCK_ROWS ? MAX_BLOCK_ROWS : n;
+    int n = (int)(n_floats / rows->row);
+    n = n > MAX_BLOCK_ROWS ? MAX_BLOCK_ROWS : n < 1 ? 1 : n;
     n = n > TILE_ROWS ? n / TILE_ROWS * TILE_ROWS : n;
     return n < wanted ? n : wanted;
 }
 
+/* Up to ROWS rows go through what follows side by side: they share its loads, and their largest
+ * values are found together. */
+enum { ROWS = 4 };
+
 struct range {
-    v_float highest, lowest, poison;
+    v_int highest[ROWS], deepest[ROWS];
 };
 
 ALWAYS_INLINE struct range range_new(void) {
-    return (struct range){v_set(0), v_set(0), v_set(0)};
+    struct range range;
+    UNROLL_ALL
+    for (int r = 0; r < ROWS; r++) {
+        range.highest[r] = range.deepest[r] = v_set_int(0);
+    }
+    return range;
 }
 
-/* Elements that are not the row's must be zeros. */
-ALWAYS_INLINE void range_add(struct range *range, v_float x) {
-    range->highest = v_max(x, range->highest);
-    range->lowest = v_min(x, range->lowest);
-    range->poison = v_fma(x, v_set(0), range->poison); /* NaN where x is not finite */
+/* Elements that are not the row's must be zeros. As integers NaNs are largest, so none is missed. */
+ALWAYS_INLINE void range_add(struct range *range, int r, v_float x) {
+    range->highest[r] = v_max_int(range->highest[r], v_bits(x));
+    range->deepest[r] = v_max_int(range->deepest[r], v_opposite_bits(x));
 }
 
-ALWAYS_INLINE void range_finish(struct float_rows *rows, int r, struct range range) {
-    rows->highest[r] = v_any_nan(range.poison) ? NAN : v_largest(range.highest);
-    rows->lowest[r] = -v_largest(v_sub(v_set(0), range.lowest));
+/* Of the rows from r on; what is said of rows that were not added is said again later. */
+ALWAYS_INLINE void range_store(struct float_rows *rows, int r, const struct range *range) {
+    v_store_largest(rows->highest + r, range->highest);
+    v_store_largest(rows->deepest + r, range->deepest);
 }
 
 /* A subnormal scale, whose reciprocal may be infinite, becomes 0. */
-ALWAYS_INLINE v_float scale_of(v_float highest, v_float lowest, int zero) {
-    v_float size = v_sub(v_set(0), lowest);
-    if (IS_FLOAT) {
-        v_float largest = v_max(size, highest);
-        return v_select(v_greater(largest, v_set(0)), v_set(1), largest);
+ALWAYS_INLINE v_float scale_of(v_float highest, v_float deepest, int zero) {
+    v_float poison = v_fma(highest, v_set(0), v_mul(deepest, v_set(0))); /* NaN: not finite */
+    v_float scale = v_max(highest, deepest), least = v_set(0x1p-149f), one = v_set(1);
+    if (!IS_FLOAT) {
+        one = scale = v_max(v_div(deepest, v_set((float)zero)),
+                            v_div(highest, v_set((float)(255 - zero))));
+        least = v_set(1.2e-38f);
     }
-    v_float negative = v_div(size, v_set((float)zero));
-    v_float scale = v_max(negative, v_div(highest, v_set((float)(255 - zero))));
-    return v_select(v_greater(v_set(1.2e-38f), scale), v_set(0), scale);
+    return v_add(v_select(v_greater(least, scale), v_set(0), one), poison);
 }
 
 /* n values, already in units of the scale. No clamp: they are within the range but for a rounding
@@ -217,7 +233,7 @@ static void store_narrow_rows(const struct ut_narrow_rows *to, const struct floa
     for (int r = 0; r < n; r++) {
         int i = r % V_WIDTH;
         if (i == 0) {
-            v_float s = scale_of(v_load(rows->highest + r), v_load(rows->lowest + r), to->zero);
+            v_float s = scale_of(v_load(rows->highest + r), v_load(rows->deepest + r), to->zero);
             v_store(scale, s);
             v_store(inverse,
                     v_select(v_greater(s, v_set(0)), v_div(v_set(1), s), v_set(0)));
@@ -228,40 +244,54 @@ static void store_narrow_rows(const struct ut_narrow_rows *to, const struct floa
     }
 }
 
-ALWAYS_INLINE void modulate_row(struct float_rows *rows, int r, const struct ut_modulate *from,
-                                const float *x, const bool is_snake) {
+/* n channels from c on (a whole vector when n >= V_WIDTH) of n_rows rows at x. */
+ALWAYS_INLINE void modulate_vectors(struct float_rows *rows, int r, struct range *range,
+                                    const struct ut_modulate *from, const float *x, int c, int n,
+                                    const int n_rows, const bool is_snake) {
+    UNROLL_ALL
+    for (int i = 0; i < n_rows; i++) {
+        v_float v = load_up_to(x + i * from->x_row + c, n, 0);
+        v = v_modulate(from, v, c, n, is_snake); /* of zeros, zeros */
+        range_add(range, i, v);
+        v_store(rows->values + (r + i) * rows->row + c, v);
+    }
+}
+
+ALWAYS_INLINE void modulate_rows(struct float_rows *rows, int r, const struct ut_modulate *from,
+                                 const float *x, const int n_rows, const bool is_snake) {
     struct range range = range_new();
-    float *y = rows->values + r * rows->row;
     int c = 0;
     for (; c + V_WIDTH <= from->n_ch; c += V_WIDTH) {
-        v_float v = v_modulate(from, v_load(x + c), c, V_WIDTH, is_snake);
-        range_add(&range, v);
-        v_store(y + c, v);
+        modulate_vectors(rows, r, &range, from, x, c, V_WIDTH, n_rows, is_snake);
     }
-    if (c < from->n_ch) { /* f of zeros is zero */
-        int n = from->n_ch - c;
-        v_float v = v_modulate(from, v_load_n(x + c, n, 0), c, n, is_snake);
-        range_add(&range, v);
-        v_store(y + c, v);
+    if (c < from->n_ch) {
+        modulate_vectors(rows, r, &range, from, x, c, from->n_ch - c, n_rows, is_snake);
     }
-    range_finish(rows, r, range);
+    range_store(rows, r, &range);
+}
+
+ALWAYS_INLINE void quantize_as(const struct ut_modulate *from, const struct ut_narrow_rows *to,
+                               const bool is_snake) {
+    struct float_rows rows;
+    int n_block = float_rows_init(&rows, from->n_ch, V_WIDTH, BLOCK_FLOATS);
+    for (int t = 0; t < from->n_rows; t += n_block) {
+        int n = from->n_rows - t < n_block ? from->n_rows - t : n_block, r = 0;
+        const float *x = from->x + t * from->x_row;
+        for (; r + ROWS <= n; r += ROWS) {
+            modulate_rows(&rows, r, from, x + r * from->x_row, ROWS, is_snake);
+        }
+        for (; r < n; r++) {
+            modulate_rows(&rows, r, from, x + r * from->x_row, 1, is_snake);
+        }
+        store_narrow_rows(to, &rows, t, n, from->n_ch);
+    }
 }
 
 static void quantize(const struct ut_modulate *from, const struct ut_narrow_rows *to) {
-    struct float_rows rows;
-    int n_block = float_rows_init(&rows, from->n_ch, from->n_rows);
-    n_block = n_block > V_WIDTH ? V_WIDTH : n_block; /* they stay in the L1 cache */
-    for (int t0 = 0; t0 < from->n_rows; t0 += n_block) {
-        int n = from->n_rows - t0 < n_block ? from->n_rows - t0 : n_block;
-        for (int r = 0; r < n; r++) {
-            const float *x = from->x + (t0 + r) * from->x_row;
-            if (from->alpha) {
-                modulate_row(&rows, r, from, x, true);
-            } else {
-                modulate_row(&rows, r, from, x, false);
-            }
-        }
-        store_narrow_rows(to, &rows, t0, n, from->n_ch);
+    if (from->alpha) {
+        quantize_as(from, to, true);
+    } else {
+        quantize_as(from, to, false);
     }
 }
 
@@ -277,7 +307,6 @@ ALWAYS_INLINE void add_tap(v_sums sums[TILE_ROWS][PANEL_VECTORS], const char *x,
         base[b] = x + b * 3 * row;
         __asm__("" : "+r"(base[b]));
     }
-    UNROLL_4
     for (int i = 0; i < n_words; i++, w += STEP_BYTES) {
         v_int weights[PANEL_VECTORS];
         UNROLL_ALL
@@ -286,27 +315,23 @@ ALWAYS_INLINE void add_tap(v_sums sums[TILE_ROWS][PANEL_VECTORS], const char *x,
         }
         UNROLL_ALL
         for (int r = 0; r < n_rows; r++) {
-            const char *word = base[r / 3] + r % 3 * row + i * 4;
+            v_int word = v_set_word(base[r / 3] + r % 3 * row + i * 4);
             UNROLL_ALL
             for (int v = 0; v < PANEL_VECTORS; v++) {
-                sums[r][v] = v_add_products(sums[r][v], word, weights[v]);
+                sums[r][v] = ADD_PRODUCTS(sums[r][v], word, weights[v]);
             }
         }
     }
 }
 
-/* The end of a tap: s = fma(scale of the row, sum, s), s = 0 before the first one. */
-ALWAYS_INLINE void scale_tap(v_sums sums[TILE_ROWS][PANEL_VECTORS], float *out, ptrdiff_t out_row,
-                             const float *scale, ptrdiff_t scale_row, const int n_rows,
-                             const bool is_first) {
+/* Keeps the compiler from using memory for sums inside the loop before, where it expects to lack
+ * registers after it (gcc 12: half the speed). */
+ALWAYS_INLINE void hold_in_registers(v_sums sums[TILE_ROWS][PANEL_VECTORS], const int n_rows) {
     UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
-        v_float factor = v_set(scale[r * scale_row]);
         UNROLL_ALL
         for (int v = 0; v < PANEL_VECTORS; v++) {
-            float *s = out + r * out_row + v * V_WIDTH;
-            v_float before = is_first ? v_set(0) : v_load(s);
-            v_store(s, v_fma(factor, v_from_sums(sums[r][v], factor), before));
+            __asm__("" : "+" V_REGISTER(sums[r][v]));
         }
     }
 }
@@ -315,6 +340,14 @@ ALWAYS_INLINE void scale_tap(v_sums sums[TILE_ROWS][PANEL_VECTORS], float *out, 
 ALWAYS_INLINE void conv_tile(const struct ut_narrow_conv *op, float *out, ptrdiff_t out_row, int t,
                              const char *w, const int n_rows) {
     size_t tap = tap_bytes(op->n_in);
+    v_float total[TILE_ROWS][PANEL_VECTORS];
+    UNROLL_ALL
+    for (int r = 0; r < n_rows; r++) {
+        UNROLL_ALL
+        for (int v = 0; v < PANEL_VECTORS; v++) {
+            total[r][v] = v_set(0);
+        }
+    }
     for (int k = 0; k < op->n_taps; k++, w += tap) {
         v_sums sums[TILE_ROWS][PANEL_VECTORS];
         UNROLL_ALL
@@ -327,18 +360,34 @@ ALWAYS_INLINE void conv_tile(const struct ut_narrow_conv *op, float *out, ptrdif
         }
         const char *x = (const char *)op->x + t * op->x_row + k * op->x_tap;
         add_tap(sums, x, op->x_row, w + STEP_BYTES, words_of(op->n_in), n_rows);
+        hold_in_registers(sums, n_rows);
         const float *scale = op->x_scale + t * op->scale_row + k * op->scale_tap;
-        if (k == 0) {
-            scale_tap(sums, out, out_row, scale, op->scale_row, n_rows, true);
-        } else {
-            scale_tap(sums, out, out_row, scale, op->scale_row, n_rows, false);
+        UNROLL_ALL
+        for (int r = 0; r < n_rows; r++, scale += op->scale_row) {
+            __asm__("" : "+r"(scale)); /* one pointer, not one offset for each row */
+            v_float factor = v_set(*scale);
+            UNROLL_ALL
+            for (int v = 0; v < PANEL_VECTORS; v++) {
+                total[r][v] = v_fma(factor, v_from_sums(sums[r][v], factor), total[r][v]);
+            }
         }
+    }
+    UNROLL_ALL
+    for (int r = 0; r < n_rows; r++) {
+        UNROLL_ALL
+        for (int v = 0; v < PANEL_VECTORS; v++) {
+            v_store(out + v * V_WIDTH, total[r][v]);
+        }
+        out += out_row;
+        __asm__("" : "+r"(out));
     }
 }
 
-/* Rows t..end of the panel at w: whole tiles, then halving ones. */
-static void conv_panel(const struct ut_narrow_conv *op, float *out, ptrdiff_t out_row, int t,
-                       int end, const char *w) {
+/* Rows t..end of the panel at w: whole tiles, then halving ones. Not inlined: the vectors that the
+ * stores hold would leave too few registers (two thirds of the speed). */
+static __attribute__((noinline)) void conv_panel(const struct ut_narrow_conv *op, float *out,
+                                                 ptrdiff_t out_row, int t, int end,
+                                                 const char *w) {
     for (; t + TILE_ROWS <= end; t += TILE_ROWS, out += TILE_ROWS * out_row) {
         conv_tile(op, out, out_row, t, w, TILE_ROWS);
     }
@@ -359,47 +408,69 @@ static void conv_panel(const struct ut_narrow_conv *op, float *out, ptrdiff_t ou
     }
 }
 
-/* What follows the sums, for n channels (a whole vector when n >= V_WIDTH) from o on of row t;
- * returns the activation. */
-ALWAYS_INLINE v_float store_vector(const struct ut_narrow_conv *op, v_float s, int t, int o, int n) {
-    v_float bias = op->bias ? v_load(op->bias + o) : v_set(0);
-    v_float v = v_fma(s, v_load(op->w_scale + o), bias);
-    if (op->add) {
-        v = v_add(v, load_up_to(op->add + t * op->add_row + o, n, 0));
+/* What follows the sums, for n channels (a whole vector when n >= V_WIDTH) from o on of n_rows rows
+ * from t on, whose sums are at s. The activations replace the sums; behind the last channel they are
+ * zeros, as sum, weight scale and bias are. */
+ALWAYS_INLINE void store_vectors(const struct ut_narrow_conv *op, float *s, ptrdiff_t s_row,
+                                 struct range *range, int t, int o, int n, const int n_rows,
+                                 const bool is_narrow) {
+    v_float bias = op->bias ? v_load(op->bias + o) : v_set(0), w_scale = v_load(op->w_scale + o);
+    v_float v[ROWS];
+    UNROLL_ALL
+    for (int r = 0; r < n_rows; r++) {
+        v[r] = v_fma(v_load(s + r * s_row), w_scale, bias);
     }
-    if (op->add2) {
-        v = v_add(v, load_up_to(op->add2 + t * op->add2_row + o, n, 0));
+    for (int r = 0; r < n_rows && op->add; r++) {
+        v[r] = v_add(v[r], load_up_to(op->add + (t + r) * op->add_row + o, n, 0));
     }
-    v = v_mul(v, v_set(op->scale));
-    if (op->y) {
-        store_up_to(op->y + t * op->y_row + o, v, n);
+    for (int r = 0; r < n_rows && op->add2; r++) {
+        v[r] = v_add(v[r], load_up_to(op->add2 + (t + r) * op->add2_row + o, n, 0));
     }
-    v_float activated = v_leaky_relu(v, op->slope);
-    if (op->y_act) {
-        store_up_to(op->y_act + t * op->y_act_row + o, activated, n);
+    UNROLL_ALL
+    for (int r = 0; r < n_rows; r++) {
+        v[r] = v_mul(v[r], v_set(op->scale));
     }
-    return activated;
+    UNROLL_ALL
+    for (int r = 0; r < n_rows; r++) {
+        if (op->y) {
+            store_up_to(op->y + (t + r) * op->y_row + o, v[r], n);
+        }
+        v_float activated = v_leaky_relu(v[r], op->slope);
+        if (op->y_act) {
+            store_up_to(op->y_act + (t + r) * op->y_act_row + o, activated, n);
+        }
+        if (is_narrow) {
+            range_add(range, r, activated);
+            v_store(s + r * s_row, activated);
+        }
+    }
 }
 
-/* Row r of the block, which is row t of the output, channels o..o + n. The activations replace the
- * sums; behind the last channel they are zeros, as sum, weight scale and bias are. */
-static void store_row(const struct ut_narrow_conv *op, struct float_rows *rows, int r, int t, int o,
-                      int n) {
+/* Rows r.. of the block, which are rows t.. of the output, channels o..o + n. */
+ALWAYS_INLINE void store_rows(const struct ut_narrow_conv *op, struct float_rows *rows, int r, int t,
+                              int o, int n, const int n_rows, const bool is_narrow) {
     struct range range = range_new();
     float *s = rows->values + r * rows->row;
     int c = 0;
     for (; c + V_WIDTH <= n; c += V_WIDTH) {
-        v_float a = store_vector(op, v_load(s + c), t, o + c, V_WIDTH);
-        range_add(&range, a);
-        v_store(s + c, a);
+        store_vectors(op, s + c, rows->row, &range, t, o + c, V_WIDTH, n_rows, is_narrow);
     }
     if (c < n) {
-        v_float a = store_vector(op, v_load(s + c), t, o + c, n - c);
-        range_add(&range, a);
-        v_store(s + c, a);
+        store_vectors(op, s + c, rows->row, &range, t, o + c, n - c, n_rows, is_narrow);
     }
-    if (op->q.data) {
-        range_finish(rows, r, range);
+    if (is_narrow) {
+        range_store(rows, r, &range);
+    }
+}
+
+ALWAYS_INLINE void store_block(const struct ut_narrow_conv *op, struct float_rows *rows, int n_rows,
+                               int t, int o, int n, const bool is_narrow) {
+    int r = 0;
+    for (; r + ROWS <= n_rows; r += ROWS) {
+        store_rows(op, rows, r, t + r, o, n, ROWS, is_narrow);
+    }
+    for (; r < n_rows; r++) {
+        store_rows(op, rows, r, t + r, o, n, 1, is_narrow);
     }
 }
 
@@ -409,7 +480,7 @@ static void store_row(const struct ut_narrow_conv *op, struct float_rows *rows, 
 static void conv(const struct ut_narrow_conv *op) {
     struct float_rows rows;
     int width = op->q.data ? op->n_out : PANEL;
-    int n_block = float_rows_init(&rows, width, op->n_rows);
+    int n_block = float_rows_init(&rows, width, op->n_rows, BLOCK_FLOATS);
     size_t n_panel = panel_bytes(op->n_taps, op->n_in);
     for (int t = 0; t < op->n_rows; t += n_block) {
         int n = op->n_rows - t < n_block ? op->n_rows - t : n_block;
@@ -419,20 +490,44 @@ static void conv(const struct ut_narrow_conv *op) {
                 const char *w = (const char *)op->w + (size_t)((o + c) / PANEL) * n_panel;
                 conv_panel(op, rows.values + c, rows.row, t, t + n, w);
             }
-            for (int r = 0; r < n; r++) {
-                store_row(op, &rows, r, t + r, o, n_ch);
+            if (op->q.data) {
+                store_block(op, &rows, n, t, o, n_ch, true);
+                store_narrow_rows(&op->q, &rows, t, n, op->n_out);
+            } else {
+                store_block(op, &rows, n, t, o, n_ch, false);
             }
         }
-        if (op->q.data) {
-            store_narrow_rows(&op->q, &rows, t, n, op->n_out);
+    }
+}
+
+/* Products per second at most: the steps of the sums in registers, no memory. */
+static double peak(long n) {
+    enum { N_CHAINS = 12 }; /* more than latency (4) x units (2) */
+    v_sums chain[N_CHAINS];
+    v_int word = v_set_int(0x00010001), weights = word;
+    UNROLL_ALL
+    for (int i = 0; i < N_CHAINS; i++) {
+        chain[i] = v_sums_of_zero();
+        __asm__("" : "+" V_REGISTER(chain[i])); /* another one, as far as the compiler knows */
+    }
+    for (long round = 0; round < n; round++) {
+        UNROLL_ALL
+        for (int i = 0; i < N_CHAINS; i++) {
+            chain[i] = ADD_PRODUCTS(chain[i], word, weights);
+            __asm__("" : "+" V_REGISTER(word));
         }
     }
+    UNROLL_ALL
+    for (int i = 0; i < N_CHAINS; i++) { /* so that the loop is not optimised away */
+        __asm__ volatile("" ::V_REGISTER(chain[i]));
+    }
+    return (double)n * N_CHAINS * V_WIDTH * GROUP;
 }
 
 #define NARROW_TABLE(what)                                                                         \
     {                                                                                              \
         .name = what, .panel = PANEL, .row_bytes = row_bytes, .panel_bytes = panel_bytes,          \
-        .pack = pack, .quantize = quantize, .conv = conv                                           \
+        .pack = pack, .quantize = quantize, .conv = conv, .peak = peak                             \
     }
 
 #endif

@@ -21,7 +21,7 @@ static int compare_doubles(const void *a, const void *b) {
 /* Seconds that a tenth of the calls stay below. Not the fastest call: on a virtual machine with
  * stolen time the CPU clock now and then counts a call short, and the minimum picks just that one
  * (135 % of the peak was seen). Not the median either, which suffers from other work. */
-static double typical_seconds(void (*call)(void *arg), void *arg) {
+double typical_seconds(void (*call)(void *arg), void *arg) {
     enum { MIN_CALLS = 21, MAX_CALLS = 2000 };
     double seconds[MAX_CALLS], total = 0;
     int n = 0;
@@ -62,7 +62,7 @@ static void call_conv(void *arg) {
     call->conv(&call->op);
 }
 
-static void *zeros(size_t n_bytes) {
+void *bench_zeros(size_t n_bytes) {
     size_t rounded = (n_bytes + 127) / 64 * 64;
     void *p = aligned_alloc(64, rounded);
     if (!p) {
@@ -72,8 +72,8 @@ static void *zeros(size_t n_bytes) {
     return memset(p, 0, rounded);
 }
 
-static float *random_floats(struct check *c, size_t n) {
-    float *p = zeros(n * sizeof *p);
+float *bench_floats(struct check *c, size_t n) {
+    float *p = bench_zeros(n * sizeof *p);
     fill_random(c, p, n);
     return p;
 }
@@ -85,10 +85,10 @@ static void bench_conv(const struct ut_kernels *k, const struct conv_shape *s, i
     struct check c = {.table = k};
     int n_out = (s->n_out + k->panel - 1) / k->panel * k->panel;
     size_t n_weights = (size_t)n_out * s->n_taps * s->n_in;
-    float *x = random_floats(&c, (size_t)(s->n_rows + s->n_taps * s->dilation) * s->n_in);
-    float *y = zeros((size_t)s->n_rows * s->y_stride * s->n_out * sizeof *y);
-    float *bias = random_floats(&c, (size_t)n_out);
-    void *w = entry == 0 ? random_floats(&c, n_weights) : zeros(n_weights * sizeof(uint16_t));
+    float *x = bench_floats(&c, (size_t)(s->n_rows + s->n_taps * s->dilation) * s->n_in);
+    float *y = bench_zeros((size_t)s->n_rows * s->y_stride * s->n_out * sizeof *y);
+    float *bias = bench_floats(&c, (size_t)n_out);
+    void *w = entry == 0 ? bench_floats(&c, n_weights) : bench_zeros(n_weights * sizeof(uint16_t));
     struct conv_call call = {
         .conv = convs[entry],
         .op = {.x = x,
@@ -315,7 +315,7 @@ static void call_simple(void *arg) {
     }
 }
 
-static bool wanted(const char *name, const char *only) {
+bool bench_wanted(const char *name, const char *only) {
     return !only || strstr(name, only);
 }
 
@@ -326,17 +326,17 @@ void bench_level(const struct ut_kernels *k, const char *only) {
         printf("%-7s peak %.2f GMAC/s\n", ut_cpu_level_name(k->level), peak * 1e-9);
     }
     for (int entry = 0; entry < 3; entry++) {
-        for (int i = 0; i < n_conv_shapes && wanted(conv_names[entry], only); i++) {
+        for (int i = 0; i < n_conv_shapes && bench_wanted(conv_names[entry], only); i++) {
             bench_conv(k, &conv_shapes[i], entry, peak);
         }
     }
     struct check c = {.table = k};
     struct simple_call call = {.k = k,
-                               .a = random_floats(&c, N_VALUES),
-                               .b = random_floats(&c, N_VALUES),
-                               .y = random_floats(&c, N_VALUES)};
+                               .a = bench_floats(&c, N_VALUES),
+                               .b = bench_floats(&c, N_VALUES),
+                               .y = bench_floats(&c, N_VALUES)};
     for (int i = 0; i < COUNT(simple); i++) {
-        if (wanted(simple[i].name, only)) {
+        if (bench_wanted(simple[i].name, only)) {
             call.run = simple[i].run;
             double rate = (double)simple[i].n_values * REPEAT / typical_seconds(call_simple, &call);
             printf("%-7s %-20s %10.0f M values/s\n", ut_cpu_level_name(k->level), simple[i].name,

@@ -235,6 +235,7 @@ int main(int argc, char **argv) {
         n_failed += o.test ? test_level(table, &o) : 0;
         if (o.bench) {
             bench_level(table, o.function);
+            bench_narrow(table, o.function);
         }
     }
     return n_failed ? 1 : 0;

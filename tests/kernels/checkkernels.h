@@ -112,4 +112,14 @@ extern const int n_conv_shapes;
 /* Prints throughput of the entries whose name contains `only` (NULL: all) at this level. */
 void bench_level(const struct ut_kernels *table, const char *only);
 
+/* The same for its tables of narrow arithmetic. */
+void bench_narrow(const struct ut_kernels *table, const char *only);
+
+/* Of the benchmarks: seconds of a typical call, a name against the asked part of one, and memory
+ * that the caller frees. */
+double typical_seconds(void (*call)(void *arg), void *arg);
+bool bench_wanted(const char *name, const char *only);
+void *bench_zeros(size_t n_bytes);
+float *bench_floats(struct check *c, size_t n);
+
 #endif

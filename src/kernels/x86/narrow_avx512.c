@@ -1,16 +1,12 @@
 /* int8 on AVX-512 without VNNI: values of 8 bits kept in 16, for the products of unsigned by signed
- * bytes of this level saturate (2 * 255 * 127). Tiles of 12 rows x 32 channels use 24 + 4 of the 32
+ * bytes of this level saturate (2 * 255 * 127). Tiles of 6 rows x 32 channels use 24 + 4 of the 32
  * registers. */
 #include "kernels/x86/vec_avx512.h"
 
-#define TILE_ROWS 12
+#define TILE_ROWS 6
 #define PANEL_VECTORS 2
 #define STORED STORED_HALF
-
-static inline v_int v_add_products(v_int sums, const char *word, v_int weights) {
-    return v_add_int(sums, v_multiply_pairs(v_set_word(word), weights));
-}
-
+#define ADD_PRODUCTS v_add_half_products
 #include "kernels/narrow_template.h"
 
 const struct ut_narrow ut_kernels_i8_avx512 = NARROW_TABLE("int8 in 16 bits, AVX-512");

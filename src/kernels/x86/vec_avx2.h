@@ -8,9 +8,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#define V_REGISTER "x" /* of an inline assembly */
 enum { V_WIDTH = 8 };
 typedef __m256 v_float;
 typedef __m256 v_mask; /* all bits of an element, or none */
+typedef __m256i v_int; /* 8 words of 32 bits */
 
 static inline __m256i v_first(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -141,6 +143,10 @@ static inline v_mask v_greater(v_float a, v_float b) {
     return _mm256_cmp_ps(a, b, _CMP_GT_OQ);
 }
 
+static inline v_mask v_equal(v_float a, v_float b) {
+    return _mm256_cmp_ps(a, b, _CMP_EQ_OQ);
+}
+
 static inline v_float v_select(v_mask condition, v_float yes, v_float no) {
     return _mm256_blendv_ps(no, yes, condition);
 }
@@ -155,6 +161,104 @@ static inline float v_largest(v_float a) {
     __m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     m = _mm_max_ps(m, _mm_movehl_ps(m, m));
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+/* ---- Words of 32 bits, for narrow arithmetic ---- */
+
+static inline v_int v_load_words(const void *p) {
+    return _mm256_loadu_si256(p);
+}
+
+/* The 4 bytes at p, at any alignment, in every element. */
+static inline v_int v_set_word(const void *p) {
+    return _mm256_set1_epi32(*(const int32_t __attribute__((aligned(1), may_alias)) *)p);
+}
+
+static inline v_int v_set_int(int32_t x) {
+    return _mm256_set1_epi32(x);
+}
+
+static inline v_int v_add_int(v_int a, v_int b) {
+    return _mm256_add_epi32(a, b);
+}
+
+/* The steps of narrow sums: each element adds the products of the channels in one word of a row by
+ * those in one word of weights. Two 16-bit integers each: */
+static inline v_int v_add_half_products(v_int sums, v_int row, v_int weights) {
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(row, weights));
+}
+
+#ifdef __AVXVNNI__
+/* Four unsigned bytes by four signed ones. */
+static inline v_int v_add_byte_products(v_int sums, v_int row, v_int weights) {
+    return _mm256_dpbusd_avx_epi32(sums, row, weights);
+}
+#endif
+
+/* The bits of a float and of its opposite: in their order as integers, non-negative floats come in
+ * their own order, then infinity, then NaN; what has a sign is below zero. */
+static inline v_int v_bits(v_float a) {
+    return _mm256_castps_si256(a);
+}
+
+static inline v_int v_opposite_bits(v_float a) {
+    return _mm256_xor_si256(_mm256_castps_si256(a), _mm256_set1_epi32(INT32_MIN));
+}
+
+static inline v_int v_max_int(v_int a, v_int b) {
+    return _mm256_max_epi32(a, b);
+}
+
+/* The largest element of each of four vectors, their bits as four floats. */
+static inline void v_store_largest(float *p, const v_int x[4]) {
+    __m256i a = _mm256_max_epi32(_mm256_unpacklo_epi32(x[0], x[1]), _mm256_unpackhi_epi32(x[0], x[1]));
+    __m256i b = _mm256_max_epi32(_mm256_unpacklo_epi32(x[2], x[3]), _mm256_unpackhi_epi32(x[2], x[3]));
+    a = _mm256_max_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+    __m128i half = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    _mm_storeu_ps(p, _mm_castsi128_ps(half));
+}
+
+static inline v_float v_from_int(v_int a) {
+    return _mm256_cvtepi32_ps(a);
+}
+
+/* To the nearest integer, ties to even; of NaN, a multiple of 2^16. */
+static inline v_int v_round_int(v_float a) {
+    return _mm256_cvtps_epi32(a);
+}
+
+/* bfloat16 to nearest even, in the lower half of each element; of NaN, anything. */
+static inline v_int v_bf16_bits(v_float a) {
+    __m256i bits = _mm256_castps_si256(a), upper = _mm256_srli_epi32(bits, 16);
+    __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+    bits = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    return _mm256_srli_epi32(bits, 16);
+}
+
+/* The lowest byte of the first n elements. */
+static inline void v_store_bytes(void *p, v_int x, int n) {
+    const __m256i lowest = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                            -1, -1, -1, -1, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1);
+    x = _mm256_shuffle_epi8(x, lowest);
+    __m128i bytes = _mm_or_si128(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    if (n >= V_WIDTH) {
+        _mm_storel_epi64(p, bytes);
+    } else {
+        memcpy(p, &bytes, (size_t)n);
+    }
+}
+
+/* The lower half of the first n elements. */
+static inline void v_store_halves(void *p, v_int x, int n) {
+    const __m256i lower = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1,
+                                           0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1);
+    x = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(x, lower), 0x08);
+    __m128i halves = _mm256_castsi256_si128(x);
+    if (n >= V_WIDTH) {
+        _mm_storeu_si128(p, halves);
+    } else {
+        memcpy(p, &halves, (size_t)n * 2);
+    }
 }
 
 #endif

@@ -5,9 +5,9 @@
 #define UT_KERNELS_VEC_AVX512_H
 
 #include <immintrin.h>
-#include <stdbool.h>
 #include <stdint.h>
 
+#define V_REGISTER "v" /* of an inline assembly */
 enum { V_WIDTH = 16 };
 typedef __m512 v_float;
 typedef __mmask16 v_mask;
@@ -131,10 +131,6 @@ static inline v_mask v_equal(v_float a, v_float b) {
     return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
 }
 
-static inline bool v_any_nan(v_float a) {
-    return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q) != 0;
-}
-
 static inline v_float v_select(v_mask condition, v_float yes, v_float no) {
     return _mm512_mask_blend_ps(condition, no, yes);
 }
@@ -166,9 +162,41 @@ static inline v_int v_add_int(v_int a, v_int b) {
     return _mm512_add_epi32(a, b);
 }
 
-/* Pairs of 16-bit integers: a.low * b.low + a.high * b.high. */
-static inline v_int v_multiply_pairs(v_int a, v_int b) {
-    return _mm512_madd_epi16(a, b);
+/* The steps of narrow sums: each element adds the products of the channels in one word of a row by
+ * those in one word of weights. Two 16-bit integers each: */
+static inline v_int v_add_half_products(v_int sums, v_int row, v_int weights) {
+    return _mm512_add_epi32(sums, _mm512_madd_epi16(row, weights));
+}
+
+#ifdef __AVX512VNNI__
+/* Four unsigned bytes by four signed ones. */
+static inline v_int v_add_byte_products(v_int sums, v_int row, v_int weights) {
+    return _mm512_dpbusd_epi32(sums, row, weights);
+}
+#endif
+
+/* The bits of a float and of its opposite: in their order as integers, non-negative floats come in
+ * their own order, then infinity, then NaN; what has a sign is below zero. */
+static inline v_int v_bits(v_float a) {
+    return _mm512_castps_si512(a);
+}
+
+static inline v_int v_opposite_bits(v_float a) {
+    return _mm512_xor_si512(_mm512_castps_si512(a), _mm512_set1_epi32(INT32_MIN));
+}
+
+static inline v_int v_max_int(v_int a, v_int b) {
+    return _mm512_max_epi32(a, b);
+}
+
+/* The largest element of each of four vectors, their bits as four floats. */
+static inline void v_store_largest(float *p, const v_int x[4]) {
+    __m512i a = _mm512_max_epi32(_mm512_unpacklo_epi32(x[0], x[1]), _mm512_unpackhi_epi32(x[0], x[1]));
+    __m512i b = _mm512_max_epi32(_mm512_unpacklo_epi32(x[2], x[3]), _mm512_unpackhi_epi32(x[2], x[3]));
+    a = _mm512_max_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+    __m256i half = _mm256_max_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
+    __m128i quarter = _mm_max_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    _mm_storeu_ps(p, _mm_castsi128_ps(quarter));
 }
 
 static inline v_float v_from_int(v_int a) {

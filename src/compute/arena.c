@@ -171,7 +171,7 @@ void *ut_arena_alloc(struct ut_arena *arena, size_t count, size_t size) {
 }
 
 struct ut_arena_mark ut_arena_mark(const struct ut_arena *arena) {
-    return (struct ut_arena_mark){arena->current, arena->used};
+    return (struct ut_arena_mark){arena->current, arena->apart, arena->used};
 }
 
 /* What lies behind `used` bytes of the current block and in the blocks behind it, up to `last` of
@@ -187,16 +187,10 @@ static void poison_free(const struct ut_arena *arena, const struct ut_arena_bloc
     }
 }
 
-void ut_arena_rewind(struct ut_arena *arena, struct ut_arena_mark mark) {
-    const struct ut_arena_block *last = arena->current;
-    size_t n = arena->used;
-    arena->current = mark.block ? mark.block : arena->first;
-    arena->used = mark.block ? mark.used : 0;
-    poison_free(arena, last, n);
-}
-
-static void free_blocks(struct ut_arena *arena, struct ut_arena_block *block) {
-    while (block) {
+/* The list up to `last`, which may be its end. */
+static void free_blocks(struct ut_arena *arena, struct ut_arena_block *block,
+                        const struct ut_arena_block *last) {
+    while (block != last) {
         struct ut_arena_block *next = block->next;
         ASAN_UNPOISON_MEMORY_REGION(block + 1, block->capacity);
         ut_mem_free(arena->mem, block);
@@ -204,9 +198,19 @@ static void free_blocks(struct ut_arena *arena, struct ut_arena_block *block) {
     }
 }
 
+void ut_arena_rewind(struct ut_arena *arena, struct ut_arena_mark mark) {
+    const struct ut_arena_block *last = arena->current;
+    size_t n = arena->used;
+    free_blocks(arena, arena->apart, mark.apart);
+    arena->apart = mark.apart;
+    arena->current = mark.block ? mark.block : arena->first;
+    arena->used = mark.block ? mark.used : 0;
+    poison_free(arena, last, n);
+}
+
 void ut_arena_free(struct ut_arena *arena) {
-    free_blocks(arena, arena->first);
-    free_blocks(arena, arena->apart);
+    free_blocks(arena, arena->first, NULL);
+    free_blocks(arena, arena->apart, NULL);
     ut_arena_init(arena, arena->mem, arena->owner);
 }
 
@@ -221,10 +225,10 @@ void ut_arena_reset(struct ut_arena *arena) {
             total += b->capacity;
         }
         /* The old blocks go first: an arena must never need twice its size. */
-        free_blocks(arena, arena->first);
+        free_blocks(arena, arena->first, NULL);
         arena->first = arena->current = new_block(arena, total);
         arena->used = 0;
     }
     arena->failed = false;
-    ut_arena_rewind(arena, (struct ut_arena_mark){arena->first, 0});
+    ut_arena_rewind(arena, (struct ut_arena_mark){.block = arena->first});
 }

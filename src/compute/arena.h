@@ -11,7 +11,7 @@ struct ut_arena {
     struct ut_mem *mem;
     enum ut_mem_owner owner;
     struct ut_arena_block *first, *current;
-    struct ut_arena_block *apart; /* large ones of weights, where none can be reserved; nothing rewinds them */
+    struct ut_arena_block *apart; /* large ones of weights, where none can be reserved */
     size_t used; /* bytes of the current block */
     bool failed; /* an allocation since the last reset returned NULL */
 };
@@ -22,9 +22,10 @@ void ut_arena_init(struct ut_arena *arena, struct ut_mem *mem, enum ut_mem_owner
  * `failed` is set, so that a group of allocations can be checked once. */
 void *ut_arena_alloc(struct ut_arena *arena, size_t count, size_t size);
 
-/* A place to go back to: rewinding frees everything allocated after the mark, keeping the memory. */
+/* A place to go back to: rewinding frees everything allocated after the mark, keeping the memory
+ * (but for large blocks of weights that lie apart). */
 struct ut_arena_mark {
-    struct ut_arena_block *block;
+    struct ut_arena_block *block, *apart;
     size_t used;
 };
 struct ut_arena_mark ut_arena_mark(const struct ut_arena *arena);

@@ -221,23 +221,14 @@ utter_status ut_layer_pack_bias(struct ut_arena *arena, const struct ut_layer_so
     return UTTER_OK;
 }
 
-/* The plain panels into `panels`, and all else of the layer. */
-static utter_status pack_plain(const struct ut_compute *compute, struct ut_arena *arena,
-                               const struct ut_layer_source *source, void *panels,
-                               struct ut_layer *out, utter_error *err) {
+utter_status ut_layer_pack_panels(const struct ut_compute *compute,
+                                  const struct ut_layer_source *source, void *panels,
+                                  utter_error *err) {
     int panel = compute->kernels->panel, n_panels = (source->n_out + panel - 1) / panel;
     struct pack_job job = {
         .source = source, .panel = panel, .in_fours = in_fours(source), .panels = panels};
     ut_pool_run(compute->pool, n_panels, 1, pack_panels, &job);
-    if (job.bad) {
-        return ut_layer_fail_not_finite(source->weight, err);
-    }
-    *out = (struct ut_layer){.panels = panels,
-                             .type = source->weight->type,
-                             .n_out = source->n_out,
-                             .n_in = source->n_in,
-                             .n_taps = source->n_taps};
-    return ut_layer_pack_bias(arena, source, (size_t)n_panels * (size_t)panel, &out->bias, err);
+    return job.bad ? ut_layer_fail_not_finite(source->weight, err) : UTTER_OK;
 }
 
 utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *arena,
@@ -252,19 +243,21 @@ utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *ar
             ? ut_minimal_choose(compute, source->n_in, source->n_out, source->n_taps)
             : NULL;
     int panel = compute->kernels->panel, n_panels = (source->n_out + panel - 1) / panel;
-    size_t n_bytes = (size_t)n_panels * (size_t)panel * (size_t)source->n_taps *
-                     (size_t)source->n_in * ut_dtype_size(weight->type);
-    void *panels = scheme ? ut_mem_alloc(arena->mem, UT_MEM_OTHER, n_bytes)
-                          : ut_arena_alloc(arena, n_bytes, 1);
-    if (!panels) {
-        return ut_fail_memory(err, n_bytes);
-    }
-    utter_status status = pack_plain(compute, arena, source, panels, out, err);
+    size_t n_padded = (size_t)n_panels * (size_t)panel;
+    size_t n = n_padded * (size_t)source->n_taps * (size_t)source->n_in;
+    *out = (struct ut_layer){.type = weight->type,
+                             .n_out = source->n_out,
+                             .n_in = source->n_in,
+                             .n_taps = source->n_taps};
+    utter_status status = UTTER_OK;
     if (scheme) {
-        status = status ? status : ut_minimal_pack(compute, arena, scheme, out, err);
-        ut_mem_free(arena->mem, panels);
+        status = ut_minimal_pack(compute, arena, scheme, source, out, err);
+    } else if ((out->panels = ut_arena_alloc(arena, n, ut_dtype_size(weight->type)))) {
+        status = ut_layer_pack_panels(compute, source, out->panels, err);
+    } else {
+        status = ut_fail_memory(err, n * ut_dtype_size(weight->type));
     }
-    return status;
+    return status ? status : ut_layer_pack_bias(arena, source, n_padded, &out->bias, err);
 }
 
 utter_status ut_tensor_load(struct ut_arena *arena, const struct ut_tensor *tensor, float **out,

@@ -7,6 +7,11 @@
 UTTER_CHECKED utter_status ut_layer_fail_not_finite(const struct ut_tensor *tensor, utter_error *err);
 UTTER_CHECKED utter_status ut_layer_fail_type(const struct ut_tensor *tensor, utter_error *err);
 
+/* The weights in panel order and in the type of their tensor; `panels` has room for them. */
+UTTER_CHECKED utter_status ut_layer_pack_panels(const struct ut_compute *compute,
+                                                const struct ut_layer_source *source, void *panels,
+                                                utter_error *err);
+
 /* The source's bias, n_padded values with zeros behind its own. */
 UTTER_CHECKED utter_status ut_layer_pack_bias(struct ut_arena *arena,
                                               const struct ut_layer_source *source, size_t n_padded,

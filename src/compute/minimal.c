@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "compute/layer.h"
 
 const struct ut_minimal_scheme ut_minimal_schemes[] = {
     {"F(4,3)", 3, 2, 4, 3, 1},    {"F(6,3)", 3, 3, 6, 3, 1},    {"F(8,3)", 3, 4, 8, 3, 1},
@@ -179,14 +180,20 @@ struct pack_job {
     size_t point_floats; /* of all panels of one point */
 };
 
-/* to[i] = sum over the piece's taps of kernel[k] * from[k * tap + i]. */
+/* to[i] = sum over the piece's taps of kernel[k] * from[k * tap + i]. A few at a time, for the
+ * compiler to keep them in vectors; all panels have a multiple of 8 channels. */
 static void pack_piece(const double *kernel, int n_taps, const float *from, size_t tap, float *to) {
-    for (size_t i = 0; i < tap; i++) {
-        double sum = 0;
+    enum { N = 8 };
+    for (size_t i = 0; i < tap; i += N) {
+        double sum[N] = {0};
         for (int k = 0; k < n_taps; k++) {
-            sum += kernel[k] * (double)from[(size_t)k * tap + i];
+            for (int j = 0; j < N; j++) {
+                sum[j] += kernel[k] * (double)from[(size_t)k * tap + i + (size_t)j];
+            }
         }
-        to[i] = (float)sum;
+        for (int j = 0; j < N; j++) {
+            to[i + (size_t)j] = (float)sum[j];
+        }
     }
 }
 
@@ -214,25 +221,34 @@ static size_t point_floats(const struct ut_layer *layer, int panel,
 }
 
 utter_status ut_minimal_pack(const struct ut_compute *compute, struct ut_arena *arena,
-                             const struct ut_minimal_scheme *scheme, struct ut_layer *layer,
+                             const struct ut_minimal_scheme *scheme,
+                             const struct ut_layer_source *source, struct ut_layer *layer,
                              utter_error *err) {
-    int panel = compute->kernels->panel;
+    int panel = compute->kernels->panel, n_panels = (layer->n_out + panel - 1) / panel;
     struct pack_job job = {.scheme = scheme,
-                           .from = layer->panels,
                            .tap = (size_t)layer->n_in * (size_t)panel,
                            .point_floats = point_floats(layer, panel, scheme)};
     size_t n = (size_t)n_points_of(scheme) * job.point_floats;
     struct ut_minimal *minimal = ut_arena_alloc(arena, 1, sizeof *minimal);
     job.to = ut_arena_alloc(arena, n, sizeof *job.to);
-    if (!minimal || !job.to) {
+    /* The plain panels go where the next layer's will be: no memory is touched for them alone. */
+    struct ut_arena_mark mark = ut_arena_mark(arena);
+    float *plain =
+        ut_arena_alloc(arena, (size_t)n_panels * (size_t)layer->n_taps, job.tap * sizeof *plain);
+    if (!minimal || !job.to || !plain) {
         return ut_fail_memory(err, n * sizeof *job.to);
     }
-    minimal->scheme = scheme;
-    ut_minimal_matrices(scheme, &minimal->points, job.kernel);
-    ut_pool_run(compute->pool, (layer->n_out + panel - 1) / panel, 1, pack_panels, &job);
-    layer->panels = job.to;
-    layer->minimal = minimal;
-    return UTTER_OK;
+    utter_status status = ut_layer_pack_panels(compute, source, plain, err);
+    if (status == UTTER_OK) {
+        job.from = plain;
+        minimal->scheme = scheme;
+        ut_minimal_matrices(scheme, &minimal->points, job.kernel);
+        ut_pool_run(compute->pool, n_panels, 1, pack_panels, &job);
+        layer->panels = job.to;
+        layer->minimal = minimal;
+    }
+    ut_arena_rewind(arena, mark);
+    return status;
 }
 
 /* ---- One block of tiles -------------------------------------------------------------------------

@@ -54,9 +54,10 @@ static inline int ut_minimal_n_points(const struct ut_minimal *minimal) {
 void ut_minimal_matrices(const struct ut_minimal_scheme *scheme, struct ut_filter_points *points,
                          double kernel[UT_FILTER_MAX_POINTS][UT_FILTER_MAX_POINTS]);
 
-/* Makes `layer`, packed as plain f32, one of `scheme`; layer->panels is not kept. */
+/* Packs an f32 source as `scheme` has it: layer->panels and layer->minimal; all else of `layer` is there. */
 UTTER_CHECKED utter_status ut_minimal_pack(const struct ut_compute *compute, struct ut_arena *arena,
                                            const struct ut_minimal_scheme *scheme,
+                                           const struct ut_layer_source *source,
                                            struct ut_layer *layer, utter_error *err);
 
 /* Rows between the places where a call may start, to be multiplied by the dilation; 1 for a plain layer. */

@@ -103,6 +103,26 @@ static void rewound_weights_are_used_again(void **state) {
     ut_arena_free(&arena);
 }
 
+static void rewound_large_blocks_are_given_back(void **state) {
+    struct failing_allocator counting;
+    utter_allocator allocator = failing_allocator_start(&counting);
+    struct ut_mem mem;
+    struct ut_arena arena;
+    ut_mem_init(&mem, &allocator);
+    ut_arena_init(&arena, &mem, UT_MEM_WEIGHTS);
+    char *kept = ut_arena_alloc(&arena, 3, 1 << 20);
+    struct ut_arena_mark mark = ut_arena_mark(&arena);
+    uint64_t before = mem.bytes[UT_MEM_WEIGHTS];
+    assert_non_null(ut_arena_alloc(&arena, 2, 1 << 20));
+    assert_non_null(ut_arena_alloc(&arena, 4, 1 << 20));
+    ut_arena_rewind(&arena, mark);
+    assert_int_equal(mem.bytes[UT_MEM_WEIGHTS], before);
+    memset(kept, 1, 3 << 20);
+    ut_arena_free(&arena);
+    assert_int_equal(counting.n_blocks, 0);
+    assert_false(counting.wrong_size);
+}
+
 /* The limit is met by what is used, not by what is reserved; what was there stays whole. */
 static void weights_meet_the_limit(void **state) {
     struct ut_mem mem;
@@ -141,6 +161,7 @@ int main(void) {
         cmocka_unit_test(warm_arena_allocates_nothing),
         cmocka_unit_test(weights_take_what_they_use),
         cmocka_unit_test(rewound_weights_are_used_again),
+        cmocka_unit_test(rewound_large_blocks_are_given_back),
         cmocka_unit_test(weights_meet_the_limit),
         cmocka_unit_test(overflow_fails),
     };

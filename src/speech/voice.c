@@ -4,6 +4,7 @@
 
 #include "base/nearest.h"
 #include "speech/speech.h"
+#include "text/espeak_lib.h"
 
 utter_status utter_voice_open(utter_engine *engine, const char *path,
                               const utter_voice_options *options, utter_voice **out,
@@ -43,8 +44,13 @@ utter_status utter_voice_open(utter_engine *engine, const char *path,
     context.coreml_path = known.coreml_path;
     context.preferred = known.preferred;
     context.no_fallback = known.no_fallback;
+    struct ut_espeak_early early = {.runs = false};
+    if (ut_pool_threads(context.compute.pool) > 1) {
+        ut_espeak_begin_early(&early);
+    }
     status =
         ut_backend_open(&context, path, known.backend, &voice->voice, voice->fallback_reason, err);
+    ut_espeak_end_early(&early);
     if (atomic_exchange(&engine->mem.lock_failed, false)) {
         ut_log(&engine->context.log, UTTER_LOG_WARNING,
                "not all weights could be locked in memory: the limit is too low (ulimit -l)");

@@ -20,6 +20,7 @@ void ut_espeak_warn_blanked(size_t n, const struct ut_log *log) {
 #include <limits.h>
 #include <locale.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,6 +158,29 @@ static utter_status list_voices(utter_error *err) {
     utter_status status = ut_espeak_check_files(err);
     voices_are_listed = status == UTTER_OK;
     return status;
+}
+
+static void *prepare(void *unused) {
+    if (ut_espeak_lock(NULL) == UTTER_OK) {
+        (void)(list_voices(NULL) == UTTER_OK);
+        ut_espeak_unlock();
+    }
+    return NULL;
+}
+
+void ut_espeak_begin_early(struct ut_espeak_early *early) {
+    sigset_t all, old;
+    sigfillset(&all); /* signals belong to the program's own threads */
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    early->runs = pthread_create(&early->thread, NULL, prepare, NULL) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+void ut_espeak_end_early(struct ut_espeak_early *early) {
+    if (early->runs) {
+        pthread_join(early->thread, NULL);
+        early->runs = false;
+    }
 }
 
 /* Loads a voice unless it is there. A name that espeak-ng refuses leaves the old one loaded. */
@@ -386,6 +410,13 @@ utter_status ut_espeak_lock(utter_error *err) {
 }
 
 void ut_espeak_unlock(void) {
+}
+
+void ut_espeak_begin_early(struct ut_espeak_early *early) {
+    early->runs = false;
+}
+
+void ut_espeak_end_early(struct ut_espeak_early *early) {
 }
 
 utter_status ut_espeak_set_voice(const char *name, const struct ut_log *log, utter_error *err) {

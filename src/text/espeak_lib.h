@@ -3,7 +3,18 @@
 #ifndef UT_TEXT_ESPEAK_LIB_H
 #define UT_TEXT_ESPEAK_LIB_H
 
+#include <pthread.h>
+
 #include "base/error.h"
+
+/* Initialises espeak-ng and lists its voices in a thread of its own, which takes 8 ms that loading a model
+ * need not wait for. Failures are met again, and told, where espeak-ng is used. */
+struct ut_espeak_early {
+    pthread_t thread;
+    bool runs; /* false: no thread could be had, or espeak-ng is not in this build */
+};
+void ut_espeak_begin_early(struct ut_espeak_early *early);
+void ut_espeak_end_early(struct ut_espeak_early *early); /* waits */
 
 /* Locks and, the first time, initialises. On failure (built without espeak-ng, or its data is
  * missing: says which and what to install) nothing is locked. */

@@ -31,6 +31,19 @@ static utter_status set_voice(const char *name, utter_error *err) {
     return status;
 }
 
+/* In a thread of its own, before anything else used it: then all is as always. */
+static void starts_early(void **state) {
+    struct ut_espeak_early early;
+    utter_error err;
+    ut_espeak_begin_early(&early);
+    assert_true(early.runs);
+    assert_int_equal(set_voice("de", &err), UTTER_OK);
+    ut_espeak_end_early(&early);
+    assert_false(early.runs);
+    ut_espeak_end_early(&early);
+    assert_int_equal(set_voice("en-us", &err), UTTER_OK);
+}
+
 static void host_locale_stays(void **state) {
     utter_error err;
     assert_int_equal(set_voice("en-us", &err), UTTER_OK); /* the first use */
@@ -213,6 +226,7 @@ static void sink_stops(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(starts_early),
         cmocka_unit_test(host_locale_stays),
         cmocka_unit_test(same_voice_is_free),
         cmocka_unit_test(voice_names),
@@ -238,6 +252,10 @@ static void says_what_is_missing(void **state) {
     assert_int_equal(ut_espeak_synth("a", 175, NULL, NULL, &err), UTTER_ERROR_UNSUPPORTED);
     assert_string_equal(ut_espeak_version(), "");
     assert_int_equal(ut_espeak_sample_rate(), 0);
+    struct ut_espeak_early early;
+    ut_espeak_begin_early(&early);
+    assert_false(early.runs);
+    ut_espeak_end_early(&early);
 }
 
 int main(void) {

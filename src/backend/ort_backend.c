@@ -85,6 +85,7 @@ static void list_inputs(const struct ut_ort_session *session, char *list, size_t
     }
 }
 
+/* ONNX files name no architecture: the inputs are what tells. */
 static utter_status find_family(const struct ut_ort_session *session, const char *file,
                                 ut_ort_family_open *out, utter_error *err) {
     char list[200];
@@ -157,6 +158,8 @@ utter_status ut_ort_describe(struct ut_mem *mem, const struct ut_backend_voice *
                              const char *model_file, bool tensors, ut_native_describe_fn members,
                              char **out, utter_error *err) {
     utter_status status = ut_native_describe(mem, voice, model_file, tensors, members, out, err);
+    /* A file whose types or operators utter does not read still speaks: its description then lacks
+     * the metadata. */
     bool unknown = status == UTTER_ERROR_UNSUPPORTED || status == UTTER_ERROR_FORMAT;
     return unknown && !tensors ? ut_native_describe(mem, voice, NULL, false, members, out, err)
                                : status;
@@ -217,6 +220,8 @@ utter_status ut_ort_call_init(struct ut_ort_call *call, struct ut_mem *mem,
                               const struct ut_ort_role *roles, size_t n_roles,
                               const struct ut_ort_port *const *ports, utter_error *err) {
     *call = (struct ut_ort_call){.mem = mem};
+    /* Room for the widest type each, so that the type of an input matters only where a value is
+     * written. */
     for (size_t i = 0; i < n_roles && ports[i]; i++) {
         void *data = ut_mem_calloc(mem, UT_MEM_SESSION, roles[i].most, sizeof(double));
         if (!data) {
@@ -266,6 +271,8 @@ void ut_ort_call_set_count(struct ut_ort_call *call, size_t role, size_t n) {
 
 /* ---- Samples -------------------------------------------------------------------------------- */
 
+/* All of it is checked before any is heard: what was heard cannot be taken back, and no other voice
+ * could say the sentence then. */
 utter_status ut_ort_deliver(struct ut_ort_numbers *samples, size_t begin, size_t end,
                             const struct ut_speak_params *params, utter_error *err) {
     float *x = samples->values;

@@ -111,7 +111,8 @@ static bool try_load(struct ut_ort_library *library, const char *name, utter_sta
     return true;
 }
 
-/* The newest file that fits; the last in the order of names. */
+/* The newest file that fits: the last in the order of names, which is wrong for Python 3.9
+ * beside 3.10 only, where either does. */
 static bool try_package(struct ut_ort_library *library, const char *prefix, utter_status *status,
                         utter_error *err) {
     static const char *const folders[] = {"site-packages", "dist-packages"};

@@ -91,6 +91,7 @@ static utter_status check_offered(const struct ut_ort_library *library, const ch
                    name, library->path, full_name, list);
 }
 
+/* The options are an object of the library, which copies what it needs of them. */
 static utter_status append_cuda(const struct ort_entries *ort, struct ort_session_options *options,
                                 utter_error *err) {
     struct ort_cuda_options *cuda = NULL;
@@ -138,6 +139,9 @@ static void discard_log(void *user, int severity, const char *category, const ch
                         const char *location, const char *message) {
 }
 
+/* The graphs are chains, so that operators beside each other gain nothing. Plans of memory are kept
+ * for each length of input, and no two sentences have the same. Threads that spin between sentences
+ * would take the processor from whoever works meanwhile. */
 static struct ort_status *configure(const struct ort_entries *ort,
                                     struct ort_session_options *options, int n_threads) {
     struct ort_status *status = ort->set_execution_mode(options, ORT_SEQUENTIAL);
@@ -201,6 +205,8 @@ static struct ort_status *read_type(const struct ort_entries *ort, const struct 
     return status;
 }
 
+/* A name is of the library's allocator and goes back to it whatever else fails, hence one way out.
+ */
 static utter_status read_port(struct ut_ort_session *s, bool input, size_t index,
                               struct ut_ort_port *port, utter_error *err) {
     const struct ort_entries *ort = s->ort;

@@ -21,6 +21,8 @@ const char *utter_version(void) {
     return UT_VERSION;
 }
 
+/* Only what the processor has: a level that was asked for and is not there is an error, because a
+ * result is compared with others of its level. */
 static utter_status choose_kernels(const char *name, const struct ut_kernels **out,
                                    utter_error *err) {
     enum ut_cpu_level level = ut_cpu_level_best();
@@ -51,6 +53,8 @@ static utter_status check_options(const utter_engine_options *options, utter_err
     return UTTER_OK;
 }
 
+/* Copied: the library is loaded when a voice first asks for it, and the options need not live until
+ * then. */
 static utter_status keep_path(utter_engine *engine, const char *path, utter_error *err) {
     if (path) {
         engine->onnxruntime_path = ut_mem_strndup(&engine->mem, UT_MEM_OTHER, path, strlen(path));

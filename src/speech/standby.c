@@ -130,6 +130,8 @@ static utter_status speak_by_variants(struct ut_standby *standby, const utter_vo
         inner.user = &sink;
         const struct ut_backend *backend = standby->variant->backend;
         utter_status status = backend->speak(standby->variant_session, unit, &inner, &stats, err);
+        /* Once something was heard the failure is passed on: another voice would begin the sentence
+         * again. */
         if (status == UTTER_OK || status == UTTER_ERROR_CANCELLED || sink.n > 0) {
             return status;
         }
@@ -155,6 +157,8 @@ static utter_status open_espeak(struct ut_standby *standby, const utter_voice *v
     if (strcmp(language, standby->language) != 0) {
         close_espeak(standby);
     }
+    /* The language that was wanted is kept, also where espeak-ng lacks it: it is not searched for
+     * again with every sentence. */
     if (!standby->espeak) {
         memcpy(standby->language, language, sizeof language);
         status = ut_backend_espeak.open(context, path, &standby->espeak, err);
@@ -168,6 +172,8 @@ static utter_status open_espeak(struct ut_standby *standby, const utter_voice *v
     return status;
 }
 
+/* A stream has one rate from its first sample to its last, whoever speaks: files have theirs in the
+ * header. */
 struct resampled_sink {
     struct ut_resampler resampler;
     const struct ut_speak_params *params;

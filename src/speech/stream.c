@@ -155,6 +155,8 @@ static utter_status speak_by_standby(struct speech *speech, const struct ut_unit
     return UTTER_OK;
 }
 
+/* What another voice may do better. Wrong arguments are as wrong with any, and where a sample was
+ * heard the sentence has begun. */
 static bool may_fall_back(const struct speech *speech, const struct ut_unit *unit,
                           utter_status status) {
     const utter_voice *voice = speech->stream->voice;
@@ -168,11 +170,13 @@ static bool may_fall_back(const struct speech *speech, const struct ut_unit *uni
 static utter_status speak_unit(struct speech *speech, const struct ut_unit *unit) {
     utter_stream *stream = speech->stream;
     const struct ut_backend *backend = stream->voice->voice->backend;
+    /* A pause is owed until there is something behind it, so that a text does not end with one. */
     if (speech->pause_s > 0 && !ut_join_silence(&stream->join, speech->pause_s, &stream->cancel)) {
         utter_status status = ut_join_status(&stream->join, speech->err);
         return status ? status : check_cancel(speech);
     }
     speech->pause_s = 0;
+    /* Of its own for each unit: how many numbers those before it drew must not be heard. */
     speech->params.seed = ut_rng_derive(speech->options.seed, speech->n_units++);
     speech->result.backend = backend->name;
     ut_join_begin(&stream->join);
@@ -259,6 +263,9 @@ static utter_status speak_units(struct speech *speech, const struct ut_piece *pi
     return status;
 }
 
+/* Normalised and phonemized piece by piece, for memory must not grow with the text. Units count
+ * bytes of the normalised copy, which a fallback reads too: it lives until the last of them was
+ * spoken. */
 static utter_status speak_piece(struct speech *speech, const char *text,
                                 const struct ut_piece *piece) {
     utter_stream *stream = speech->stream;
@@ -266,6 +273,7 @@ static utter_status speak_piece(struct speech *speech, const char *text,
     const struct ut_backend *backend = stream->voice->voice->backend;
     size_t n;
     char *normalized;
+    /* Both stages of the front end count as one to the caller. */
     double begin_s = ut_clock_s();
     utter_status status = ut_normalize(mem, speech->options.language, text + piece->begin,
                                        piece->end - piece->begin, &normalized, &n, speech->err);
@@ -402,6 +410,7 @@ static utter_status enter(utter_stream *stream, utter_result *result, utter_erro
 }
 
 static void leave(utter_stream *stream, utter_status status) {
+    /* Before the stream is free: a request that comes then is for the next call. */
     if (status == UTTER_ERROR_CANCELLED) {
         atomic_store(&stream->cancel, false); /* the request is served */
     }

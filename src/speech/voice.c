@@ -51,6 +51,7 @@ utter_status utter_voice_open(utter_engine *engine, const char *path,
     status =
         ut_backend_open(&context, path, known.backend, &voice->voice, voice->fallback_reason, err);
     ut_espeak_end_early(&early);
+    /* Told once for each voice and not for each block: a limit that is too low is so for all. */
     if (atomic_exchange(&engine->mem.lock_failed, false)) {
         ut_log(&engine->context.log, UTTER_LOG_WARNING,
                "not all weights could be locked in memory: the limit is too low (ulimit -l)");
@@ -114,6 +115,7 @@ utter_status utter_voice_find_speaker(const utter_voice *voice, const char *name
         return ut_fail(err, UTTER_ERROR_ARGUMENT, "voice, name and out must not be NULL");
     }
     utter_voice_get_info(voice, &info);
+    /* Names before numbers: a speaker may be called "3". */
     for (int32_t i = 0; i < info.n_speakers; i++) {
         const char *other = utter_voice_speaker(voice, i);
         if (other && strcmp(other, name) == 0) {

@@ -34,6 +34,9 @@ static const struct {
 
 /* ---- Reading -------------------------------------------------------------------------------- */
 
+/* Compared as a number before it is anything else: an enumeration loaded raw from a file, with a
+ * value that it lacks, is undefined behaviour and was the first thing that a fuzzer found in other
+ * readers. */
 static utter_status read_type(struct ut_gguf_reader *r, uint8_t *out) {
     uint32_t type;
     size_t at = r->at;
@@ -49,6 +52,8 @@ static utter_status read_type(struct ut_gguf_reader *r, uint8_t *out) {
     return UTTER_OK;
 }
 
+/* A byte of 2 is true to one reader and no boolean to another; what must not depend on the compiler
+ * is refused. */
 static utter_status check_bools(const struct ut_gguf_reader *r, const uint8_t *bytes, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (bytes[i] > 1) {
@@ -68,6 +73,8 @@ static void decode_number(const uint8_t *bytes, struct ut_gguf_value *out) {
         out->real = (double)value;
         return;
     }
+    /* All integers are kept as 64 bits, so that getters compare them without knowing how wide they
+     * were. */
     uint64_t bits = 0; /* of a float64 they are those of `real` */
     memcpy(&bits, bytes, n_bytes);
     if (types[out->type].is_signed && n_bytes < 8 && bytes[n_bytes - 1] & 0x80) {
@@ -78,6 +85,9 @@ static void decode_number(const uint8_t *bytes, struct ut_gguf_value *out) {
 
 static utter_status read_strings(struct ut_gguf_reader *r, struct ut_gguf_value *out) {
     struct ut_weights *weights = r->weights;
+    /* The count is the file's claim. It is held against the bytes that are left, at the 8 that even
+     * an empty string takes, before anything is allocated: a file of 43 bytes may claim 2^63
+     * elements. */
     if (out->n > (weights->n - r->at) / MIN_STRING_BYTES) {
         return ut_gguf_fail_end(r, "an array of strings");
     }
@@ -115,6 +125,8 @@ static utter_status read_array(struct ut_gguf_reader *r, struct ut_gguf_value *o
     if (out->element == UT_GGUF_STRING) {
         return read_strings(r, out);
     }
+    /* A product that wraps would make a huge array look short, and what follows it be read from its
+     * middle. */
     uint64_t n_bytes;
     const uint8_t *bytes =
         ut_mul_u64(out->n, types[out->element].n_bytes, &n_bytes) ? ut_gguf_take(r, n_bytes) : NULL;
@@ -191,6 +203,8 @@ static utter_status read_entry(struct ut_gguf_reader *r, struct ut_metadata *ent
 
 /* ---- Keys ----------------------------------------------------------------------------------- */
 
+/* As for tensors (table.c): sorted once, so that duplicates and look-ups cost O(n log n) and O(log
+ * n) however many keys a file has. */
 static int compare_keys(uint32_t a, uint32_t b, const void *context) {
     const struct ut_metadata *metadata = context;
     return strcmp(metadata[a].key, metadata[b].key);
@@ -219,6 +233,8 @@ utter_status ut_gguf_read_values(struct ut_gguf_reader *r, uint64_t n) {
         return ut_fail(r->err, UTTER_ERROR_FORMAT,
                        "%" PRIu64 " metadata keys at byte 16, %zu bytes cannot hold them", n, left);
     }
+    /* Four tables for n entries of at least 14 bytes each, which the check above has bounded:
+     * together they stay within a few times the file. */
     struct ut_blocks *blocks = &weights->blocks;
     struct ut_gguf *gguf = weights->gguf = ut_blocks_alloc(blocks, 1, sizeof *gguf, r->err);
     if (gguf) {
@@ -238,6 +254,7 @@ utter_status ut_gguf_read_values(struct ut_gguf_reader *r, uint64_t n) {
         if (status) {
             return ut_fail_context(r->err, status, "metadata entry %zu", i);
         }
+        /* Counted when it is whole: after a failure nothing half-read is visible. */
         weights->n_metadata++;
     }
     return index_keys(r);
@@ -299,6 +316,8 @@ utter_status ut_gguf_get_int(const struct ut_weights *weights, const char *key, 
     if (!value) {
         return fail_missing(key, err);
     }
+    /* Of any width and sign, as writers disagree: the same key is uint32 to one and int64 to
+     * another. */
     if (!types[value->type].is_integer) {
         return fail_type(key, value, "an integer", err);
     }

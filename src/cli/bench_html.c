@@ -58,6 +58,7 @@ static const char head[] =
     ".small { font-size: .85rem; } .small th, .small td { padding: .2rem .3rem; }\n"
     "th { font-weight: 600; color: var(--faint); } th:first-child, td:first-child,\n"
     "  .words { text-align: left; white-space: normal; } li { overflow-wrap: anywhere; }\n"
+    "td:first-child { white-space: nowrap; }\n"
     "</style>\n</head>\n<body>\n";
 
 static bool ran(const struct bench_row *row) {

@@ -1,6 +1,7 @@
 /* Plots as inline SVG: horizontal bars and points. Colours come from the page's style sheet by
  * class, so that they follow a light or dark screen and paper. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
@@ -106,52 +107,56 @@ void bench_svg_bars(FILE *out, const char *title, const struct bench_bar *bars, 
 /* ---- Points -----------------------------------------------------------------------------------
  */
 
-enum { LEFT = 60, RIGHT = WIDTH - 240, TOP = 12, BOTTOM = POINTS_HEIGHT - 44, LABEL_STEP = 15 };
+enum { LEFT = 60, RIGHT = WIDTH - 240, TOP = 12, BELOW = 44, LABEL_STEP = 15 };
 
-/* Where the label of point i goes: at its height, or below those that are too near. */
-static double label_y(const double *taken, size_t n, double y) {
-    for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k < n; k++) {
-            if (fabs(taken[k] - y) < LABEL_STEP) {
-                y = taken[k] + LABEL_STEP;
-            }
-        }
-    }
-    return y;
-}
-
-struct place {
-    double x, y, label_y;
+struct plane {
+    double most_x, most_y;
+    double bottom;
 };
 
-/* Where points and their labels go; returns the lowest label. */
-static double place_points(const struct bench_point *points, size_t n, double most_x, double most_y,
-                           struct place *places) {
-    double taken[BENCH_MAX_CELLS], lowest = 0;
-    for (size_t i = 0; i < n; i++) {
-        places[i].x = LEFT + (RIGHT - LEFT) * points[i].x / most_x;
-        places[i].y = BOTTOM - (BOTTOM - TOP) * points[i].y / most_y;
-        places[i].label_y = taken[i] = label_y(taken, i, places[i].y);
-        lowest = largest(lowest, taken[i]);
-    }
-    return lowest;
+struct place {
+    const struct bench_point *point;
+    double x, y;
+};
+
+static int lower_first(const void *a, const void *b) {
+    const struct place *p = a, *q = b;
+    return (p->y < q->y) - (p->y > q->y);
 }
 
-static void put_points(FILE *out, const struct bench_point *points, const struct place *places,
+/* Labels stand in a column to the right, each at its point's height or above the one below it. The
+ * plot is high enough for all of them, and what would leave it at the top moves down again. */
+static void put_points(FILE *out, const struct plane *plane, const struct bench_point *points,
                        size_t n) {
+    struct place places[BENCH_MAX_CELLS];
+    double label_y[BENCH_MAX_CELLS];
+    for (size_t i = 0; i < n; i++) {
+        places[i].point = &points[i];
+        places[i].x = LEFT + (RIGHT - LEFT) * points[i].x / plane->most_x;
+        places[i].y = plane->bottom - (plane->bottom - TOP) * points[i].y / plane->most_y;
+    }
+    qsort(places, n, sizeof *places, lower_first);
+    for (size_t i = 0; i < n; i++) {
+        double above = i > 0 ? label_y[i - 1] - LABEL_STEP : plane->bottom;
+        label_y[i] = above < places[i].y ? above : places[i].y;
+    }
+    for (size_t i = n; i-- > 0;) {
+        double below = i + 1 < n ? label_y[i + 1] + LABEL_STEP : TOP;
+        label_y[i] = largest(label_y[i], below);
+    }
     for (size_t i = 0; i < n; i++) {
         const struct place *p = &places[i];
-        line(out, "leader", p->x, p->y, RIGHT + 12, p->label_y);
+        line(out, "leader", p->x, p->y, RIGHT + 12, label_y[i]);
         fprintf(out, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"6\"/>\n",
-                points[i].is_base ? "bar base" : "bar", p->x, p->y);
-        text_at(out, RIGHT + 16, p->label_y + 4.5, "start", "label", points[i].label);
+                p->point->is_base ? "bar base" : "bar", p->x, p->y);
+        text_at(out, RIGHT + 16, label_y[i] + 4.5, "start", "label", p->point->label);
     }
 }
 
-static void horizontal_grid(FILE *out, double most) {
-    double step = step_of(most);
-    for (double at = 0; at <= most; at += step) {
-        double y = BOTTOM - (BOTTOM - TOP) * at / most;
+static void horizontal_grid(FILE *out, const struct plane *plane) {
+    double step = step_of(plane->most_y);
+    for (double at = 0; at <= plane->most_y; at += step) {
+        double y = plane->bottom - (plane->bottom - TOP) * at / plane->most_y;
         char number[32];
         snprintf(number, sizeof number, "%.4g", at < step / 2 ? 0 : at);
         line(out, "grid", LEFT, y, RIGHT, y);
@@ -161,25 +166,22 @@ static void horizontal_grid(FILE *out, double most) {
 
 void bench_svg_points(FILE *out, const char *title, const char *x_name, const char *y_name,
                       const struct bench_point *points, size_t n) {
-    struct place places[BENCH_MAX_CELLS];
-    double most_x = 0, most_y = 0;
+    struct plane plane = {.bottom = largest(POINTS_HEIGHT - BELOW, TOP + (double)n * LABEL_STEP)};
     for (size_t i = 0; i < n; i++) {
-        most_x = largest(most_x, points[i].x);
-        most_y = largest(most_y, points[i].y);
+        plane.most_x = largest(plane.most_x, points[i].x);
+        plane.most_y = largest(plane.most_y, points[i].y);
     }
-    most_x = most_x > 0 ? 1.1 * most_x : 1;
-    most_y = most_y > 0 ? 1.1 * most_y : 1;
-    /* Labels that were pushed down may need more room than the plot. */
-    double lowest = place_points(points, n, most_x, most_y, places);
-    begin(out, title, (int)largest(POINTS_HEIGHT, lowest + LABEL_STEP));
-    vertical_grid(out, most_x, LEFT, RIGHT, TOP, BOTTOM);
-    horizontal_grid(out, most_y);
-    put_points(out, points, places, n);
-    text_at(out, (LEFT + RIGHT) / 2.0, BOTTOM + 36, "middle", "tick", x_name);
+    plane.most_x = plane.most_x > 0 ? 1.1 * plane.most_x : 1;
+    plane.most_y = plane.most_y > 0 ? 1.1 * plane.most_y : 1;
+    begin(out, title, (int)plane.bottom + BELOW);
+    vertical_grid(out, plane.most_x, LEFT, RIGHT, TOP, plane.bottom);
+    horizontal_grid(out, &plane);
+    put_points(out, &plane, points, n);
+    text_at(out, (LEFT + RIGHT) / 2.0, plane.bottom + 36, "middle", "tick", x_name);
     fprintf(
         out,
-        "<text class=\"tick\" text-anchor=\"middle\" transform=\"translate(14 %d) rotate(-90)\">",
-        (TOP + BOTTOM) / 2);
+        "<text class=\"tick\" text-anchor=\"middle\" transform=\"translate(14 %.0f) rotate(-90)\">",
+        (TOP + plane.bottom) / 2);
     bench_html_text(out, y_name);
     fprintf(out, "</text>\n</svg>\n");
 }

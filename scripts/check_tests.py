@@ -18,7 +18,6 @@ TESTED_BY = {
     "cli/bench_quality.c": "tests/cli/bench.py",
     "cli/bench_report.c": "tests/cli/bench.py",
     "cli/bench_stages.c": "tests/cli/bench.py",
-    "cli/bench_summary.c": "tests/cli/bench.py",
     "cli/bench_svg.c": "tests/cli/bench.py",
     "cli/bench_voice.c": "tests/cli/bench.py",
     "cli/config_show.c": "tests/cli/config.py",

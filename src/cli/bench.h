@@ -123,6 +123,7 @@ struct bench_summary {
     double first_audio_s, load_s;     /* medians */
     double cpu_share;                 /* processor time by wall time: 2 is two cores busy */
     double audio_s;                   /* of one run, median */
+    double throughput;                /* seconds of sound in a second, of all streams together; median */
     double peak_rss_mb, file_mb;
     /* The base's time by this cell's, of each round: above 1 is faster than the base. */
     struct bench_spread wall_ratio, cpu_ratio;

@@ -359,13 +359,14 @@ static json_t *spread_json(const struct bench_spread *spread) {
 }
 
 static json_t *summary_json(const struct bench_summary *s) {
-    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}",
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}",
                      "latency_mean_s", s->latency_mean_s, "latency_std_s", s->latency_std_s,
                      "rtf_mean", s->rtf_mean, "rtf_p95", s->rtf_p95, "cpu_rtf_mean",
                      s->cpu_rtf_mean, "cpu_rtf_p95", s->cpu_rtf_p95, "first_audio_s",
                      s->first_audio_s, "load_s", s->load_s, "cpu_share", s->cpu_share, "audio_s",
-                     s->audio_s, "peak_rss_mb", s->peak_rss_mb, "file_mb", s->file_mb, "cpu_ratio",
-                     spread_json(&s->cpu_ratio), "wall_ratio", spread_json(&s->wall_ratio));
+                     s->audio_s, "throughput", s->throughput, "peak_rss_mb", s->peak_rss_mb,
+                     "file_mb", s->file_mb, "cpu_ratio", spread_json(&s->cpu_ratio), "wall_ratio",
+                     spread_json(&s->wall_ratio));
 }
 
 static json_t *rounds_json(const struct bench_cell *cell) {

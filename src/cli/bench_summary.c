@@ -6,7 +6,7 @@
 #include "bench.h"
 #include "bench_stats.h"
 
-enum quantity { LATENCY, RTF, CPU_RTF, FIRST_AUDIO, CPU_SHARE, AUDIO };
+enum quantity { LATENCY, RTF, THROUGHPUT, CPU_RTF, FIRST_AUDIO, CPU_SHARE, AUDIO };
 
 static double value_of(const struct bench_run *run, enum quantity quantity) {
     double audio_s =
@@ -16,6 +16,8 @@ static double value_of(const struct bench_run *run, enum quantity quantity) {
         return run->latency_s;
     case RTF:
         return run->wall_s / audio_s;
+    case THROUGHPUT:
+        return run->wall_s > 0 ? run->audio_s / run->wall_s : 0;
     case CPU_RTF:
         return run->cpu_s / audio_s;
     case FIRST_AUDIO:
@@ -85,6 +87,7 @@ bool bench_summarize(const struct bench_cell *cell, const struct bench_cell *bas
     out->first_audio_s = stats_median(x, collect(cell->runs, n, FIRST_AUDIO, x));
     out->cpu_share = stats_median(x, collect(cell->runs, n, CPU_SHARE, x));
     out->audio_s = stats_median(x, collect(cell->runs, n, AUDIO, x));
+    out->throughput = stats_median(x, collect(cell->runs, n, THROUGHPUT, x));
     out->peak_rss_mb = peak_rss_mb(cell, cell->n_runs_round, x);
     memcpy(x, cell->loads_s, cell->n_rounds * sizeof *x);
     out->load_s = stats_median(x, cell->n_rounds);

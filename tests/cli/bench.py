@@ -110,6 +110,7 @@ class Matrix(ProgramTest):
             near("rtf_mean", statistics.mean(r["wall_s"] / r["audio_s"] for r in runs))
             near("cpu_rtf_p95", statistics.quantiles([r["cpu_s"] / r["audio_s"] for r in runs], n=20,
                                                      method="inclusive")[18])
+            near("throughput", statistics.median(r["audio_s"] / r["wall_s"] for r in runs))
             near("first_audio_s", statistics.median(r["first_audio_s"] for r in runs))
             near("load_s", statistics.median(r["load_s"] for r in cell["rounds"]))
             near("peak_rss_mb", statistics.median(r["runs"][-1]["peak_rss_mb"] for r in cell["rounds"]))
@@ -294,6 +295,21 @@ class Matrix(ProgramTest):
         self.assertIn("bad??name", cell["cell"])
         self.assertIn("bad??name", cell["failure"])
         self.assertIn("bad??name", self.get("page.html").decode())
+
+    def test_progress(self):
+        """On a terminal, and nothing of it stays behind."""
+        ours, theirs = os.openpty()
+        with open(ours, "rb", buffering=0) as terminal:
+            process = subprocess.Popen([UTTER, "bench", "-m", TINY, "--backends", "native", *QUICK, "--rounds", "2"],
+                                       stdout=subprocess.PIPE, stderr=theirs, cwd=self.folder)
+            out = process.communicate(timeout=120)[0]
+            os.close(theirs)
+            shown = terminal.read(65536).decode()
+        self.assertEqual(process.returncode, 0)
+        self.assertIn("round 1 of 2: tiny native auto", shown)
+        self.assertRegex(shown, r"round 2 of 2, \d+:\d\d to go: tiny native auto")
+        self.assertTrue(shown.endswith("\r" + 70 * " " + "\r"), shown[-100:])
+        self.assertNotIn(b"round 1 of", out)
 
     def test_interrupt(self):
         """Ctrl-C at the program alone: its child, which would speak for minutes, ends with it."""

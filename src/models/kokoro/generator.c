@@ -398,7 +398,7 @@ utter_status ut_kokoro_generate(struct ut_kokoro_session *s, const float *x, con
     struct ut_arena_mark mark = ut_arena_mark(&s->arena);
     utter_status status = UTTER_OK;
     for (int i = 0; i < model->config.n_upsamples && status == UTTER_OK; i++) {
-        float *out;
+        float *out = NULL;
         ut_tally_begin(s->compute.tally, names[i]);
         status = run_stage(s, i, x, n_rows, har, n_har_rows, &out, &n_rows, err);
         x = out;

@@ -58,10 +58,13 @@ void ut_layer_count(const struct ut_compute *compute, const struct ut_layer *lay
  * c * in_step. Steps may be negative (taps in reverse); the caller guarantees that all elements are
  * inside the tensor. */
 struct ut_layer_source {
-    const struct ut_tensor *weight; /* f32, f16 or bf16 */
+    const struct ut_tensor *weight; /* f32, f16, bf16, or i8 times `scale` */
     ptrdiff_t offset, out_step, tap_step, in_step;
     const struct ut_tensor *bias; /* NULL: zeros */
     size_t bias_offset;
+    /* f32, the weight's steps: of output channel o at bias_offset + o. Of other weights than i8 they are what
+     * narrow arithmetic rounds to, for layers that are parts of one tensor; NULL: as each layer asks for. */
+    const struct ut_tensor *scale;
     bool negate; /* weights and bias: folds a subtraction into the layer */
     bool minimal; /* may be packed for minimal filtering: stride 1, run by those who know of it */
     int n_out, n_taps, n_in;
@@ -71,8 +74,8 @@ struct ut_layer_source {
 struct ut_layer_source ut_layer_source_conv(const struct ut_tensor *weight,
                                             const struct ut_tensor *bias);
 
-/* Packs in the storage type of the tensor. ERROR_FORMAT names the tensor when a value is not finite,
- * ERROR_UNSUPPORTED when its type has no kernel. */
+/* Packs in the storage type of the tensor, i8 as f32. ERROR_FORMAT names the tensor when a value is not finite
+ * or the scales are not one positive number for each channel, ERROR_UNSUPPORTED when its type has no kernel. */
 UTTER_CHECKED utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *arena,
                                          const struct ut_layer_source *source,
                                          struct ut_layer *out, utter_error *err);

@@ -1,8 +1,10 @@
 /* Packing weights into the panel order of kernels.h: [out / panel][tap][in][panel]. */
+#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/half_float.h"
 #include "compute/layer.h"
 #include "compute/minimal.h"
 #include "compute/narrow.h"
@@ -194,10 +196,76 @@ utter_status ut_layer_fail_not_finite(const struct ut_tensor *tensor, utter_erro
         tensor->name);
 }
 
-utter_status ut_layer_fail_type(const struct ut_tensor *tensor, utter_error *err) {
-    return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
-                   "tensor %s is %s: only f32, f16 and bf16 weights are supported", tensor->name,
-                   ut_dtype_name(tensor->type));
+static utter_status check_scales(const struct ut_layer_source *source, utter_error *err) {
+    const struct ut_tensor *weight = source->weight, *scale = source->scale;
+    uint64_t n = source->bias_offset + (uint64_t)source->n_out;
+    if (scale->type != UT_F32 || ut_tensor_n_elements(scale) < n) {
+        return ut_fail(err, UTTER_ERROR_FORMAT,
+                       "tensor %s has %llu values of type %s, expected f32, one for each of the %llu "
+                       "output channels of %s",
+                       scale->name, (unsigned long long)ut_tensor_n_elements(scale),
+                       ut_dtype_name(scale->type), (unsigned long long)n, weight->name);
+    }
+    for (int o = 0; weight->type == UT_I8 && o < source->n_out; o++) {
+        float step = ut_layer_scale(source, o);
+        if (!(step > 0 && isfinite(step))) {
+            return ut_fail(err, UTTER_ERROR_FORMAT,
+                           "tensor %s: value %d is %g: a scale is a positive number", scale->name, o,
+                           (double)step);
+        }
+    }
+    return UTTER_OK;
+}
+
+utter_status ut_layer_check(const struct ut_layer_source *source, utter_error *err) {
+    const struct ut_tensor *weight = source->weight;
+    if (weight->type == UT_I8 && !source->scale) {
+        return ut_fail(err, UTTER_ERROR_FORMAT,
+                       "tensor %s is i8 and its scales, the tensor %s.scale, are missing: the file is "
+                       "not whole",
+                       weight->name, weight->name);
+    }
+    if (weight->type != UT_F32 && weight->type != UT_F16 && weight->type != UT_BF16 &&
+        weight->type != UT_I8) {
+        return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
+                       "tensor %s is %s: only f32, f16, bf16 and i8 weights are supported",
+                       weight->name, ut_dtype_name(weight->type));
+    }
+    return source->scale ? check_scales(source, err) : UTTER_OK;
+}
+
+float ut_layer_scale(const struct ut_layer_source *source, int o) {
+    float step;
+    memcpy(&step, (const char *)source->scale->data + (source->bias_offset + (size_t)o) * sizeof step,
+           sizeof step);
+    return step;
+}
+
+static float element(const struct ut_tensor *tensor, ptrdiff_t i) {
+    switch (tensor->type) {
+    case UT_I8:
+        return ((const int8_t *)tensor->data)[i];
+    case UT_F16:
+        return ut_float_from_f16(((const uint16_t *)tensor->data)[i]);
+    case UT_BF16:
+        return ut_float_from_bf16(((const uint16_t *)tensor->data)[i]);
+    default:
+        return ((const float *)tensor->data)[i];
+    }
+}
+
+bool ut_layer_read_channel(const struct ut_layer_source *s, int o, float *w) {
+    bool finite = true;
+    float step = s->weight->type == UT_I8 ? ut_layer_scale(s, o) : 1;
+    for (int k = 0; k < s->n_taps; k++) {
+        ptrdiff_t at = s->offset + o * s->out_step + k * s->tap_step;
+        for (int c = 0; c < s->n_in; c++) {
+            float v = element(s->weight, at + c * s->in_step) * step;
+            finite = finite && isfinite(v);
+            *w++ = v;
+        }
+    }
+    return finite;
 }
 
 utter_status ut_layer_pack_bias(struct ut_arena *arena, const struct ut_layer_source *s,
@@ -231,13 +299,10 @@ utter_status ut_layer_pack_panels(const struct ut_compute *compute,
     return job.bad ? ut_layer_fail_not_finite(source->weight, err) : UTTER_OK;
 }
 
-utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *arena,
-                           const struct ut_layer_source *source, struct ut_layer *out,
-                           utter_error *err) {
+static utter_status pack_floats(const struct ut_compute *compute, struct ut_arena *arena,
+                                const struct ut_layer_source *source, struct ut_layer *out,
+                                utter_error *err) {
     const struct ut_tensor *weight = source->weight;
-    if (weight->type != UT_F32 && weight->type != UT_F16 && weight->type != UT_BF16) {
-        return ut_layer_fail_type(weight, err);
-    }
     const struct ut_minimal_scheme *scheme =
         source->minimal && weight->type == UT_F32
             ? ut_minimal_choose(compute, source->n_in, source->n_out, source->n_taps)
@@ -258,6 +323,45 @@ utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *ar
         status = ut_fail_memory(err, n * ut_dtype_size(weight->type));
     }
     return status ? status : ut_layer_pack_bias(arena, source, n_padded, &out->bias, err);
+}
+
+/* Weights in 8 bits as floats, for a layer that is run in float. */
+static utter_status pack_expanded(const struct ut_compute *compute, struct ut_arena *arena,
+                                  const struct ut_layer_source *source, struct ut_layer *out,
+                                  utter_error *err) {
+    size_t n_channel = (size_t)source->n_taps * (size_t)source->n_in;
+    size_t n_bytes = (size_t)source->n_out * n_channel * sizeof(float);
+    float *values = ut_mem_alloc(arena->mem, UT_MEM_OTHER, n_bytes);
+    if (!values) {
+        return ut_fail_memory(err, n_bytes);
+    }
+    bool finite = true;
+    for (int o = 0; o < source->n_out; o++) {
+        finite &= ut_layer_read_channel(source, o, values + (size_t)o * n_channel);
+    }
+    struct ut_tensor weight = *source->weight;
+    weight.type = UT_F32;
+    weight.data = values;
+    weight.n_bytes = n_bytes;
+    struct ut_layer_source floats = *source;
+    floats.weight = &weight;
+    floats.offset = 0;
+    floats.out_step = (ptrdiff_t)n_channel;
+    floats.tap_step = source->n_in;
+    floats.in_step = 1;
+    utter_status status = finite ? pack_floats(compute, arena, &floats, out, err)
+                                 : ut_layer_fail_not_finite(source->weight, err);
+    ut_mem_free(arena->mem, values);
+    return status;
+}
+
+utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *arena,
+                           const struct ut_layer_source *source, struct ut_layer *out,
+                           utter_error *err) {
+    utter_status status = ut_layer_check(source, err);
+    return status ? status
+                  : (source->weight->type == UT_I8 ? pack_expanded : pack_floats)(
+                        compute, arena, source, out, err);
 }
 
 utter_status ut_tensor_load(struct ut_arena *arena, const struct ut_tensor *tensor, float **out,

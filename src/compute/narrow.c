@@ -3,9 +3,9 @@
 
 #include <math.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/checked.h"
-#include "base/half_float.h"
 #include "compute/layer.h"
 
 enum { ROW_GRAIN = 24 };
@@ -33,30 +33,6 @@ struct pack_job {
     _Atomic bool bad; /* a value is not finite */
 };
 
-static float element(const struct ut_tensor *tensor, ptrdiff_t i) {
-    switch (tensor->type) {
-    case UT_F16:
-        return ut_float_from_f16(((const uint16_t *)tensor->data)[i]);
-    case UT_BF16:
-        return ut_float_from_bf16(((const uint16_t *)tensor->data)[i]);
-    default:
-        return ((const float *)tensor->data)[i];
-    }
-}
-
-static bool read_channel(const struct ut_layer_source *s, int o, float *w) {
-    bool finite = true;
-    for (int k = 0; k < s->n_taps; k++) {
-        ptrdiff_t at = s->offset + o * s->out_step + k * s->tap_step;
-        for (int c = 0; c < s->n_in; c++) {
-            float v = element(s->weight, at + c * s->in_step);
-            finite = finite && isfinite(v);
-            *w++ = s->negate ? -v : v;
-        }
-    }
-    return finite;
-}
-
 static void pack_panels(void *user, int begin, int end) {
     struct pack_job *job = user;
     const struct ut_narrow_layer *layer = job->layer;
@@ -66,10 +42,16 @@ static void pack_panels(void *user, int begin, int end) {
         int p = job->first + i, n = UT_MIN(panel, layer->n_out - p * panel);
         float *w = job->scratch + (size_t)i * (size_t)panel * n_channel;
         for (int o = 0; o < n; o++) {
-            if (!read_channel(job->source, p * panel + o, w + (size_t)o * n_channel)) {
+            float *channel = w + (size_t)o * n_channel;
+            if (!ut_layer_read_channel(job->source, p * panel + o, channel)) {
                 job->bad = true;
                 return;
             }
+            for (size_t j = 0; job->source->negate && j < n_channel; j++) {
+                channel[j] = -channel[j];
+            }
+            layer->scale[p * panel + o] =
+                job->source->scale ? ut_layer_scale(job->source, p * panel + o) : 0;
         }
         char *out = (char *)layer->panels +
                     (size_t)p * layer->kind->panel_bytes(layer->n_taps, layer->n_in);
@@ -103,8 +85,9 @@ utter_status ut_narrow_pack(const struct ut_compute *compute, const struct ut_na
                             struct ut_arena *arena, const struct ut_layer_source *source, int zero,
                             struct ut_narrow_layer *out, utter_error *err) {
     const struct ut_tensor *weight = source->weight;
-    if (weight->type != UT_F32 && weight->type != UT_F16 && weight->type != UT_BF16) {
-        return ut_layer_fail_type(weight, err);
+    utter_status status = ut_layer_check(source, err);
+    if (status) {
+        return status;
     }
     if (source->n_in > UT_NARROW_MAX_CH) {
         return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
@@ -124,8 +107,30 @@ utter_status ut_narrow_pack(const struct ut_compute *compute, const struct ut_na
     if (!out->panels || !out->scale) {
         return ut_fail_memory(err, n_bytes);
     }
-    utter_status status = ut_layer_pack_bias(arena, source, n_padded, &out->bias, err);
+    status = ut_layer_pack_bias(arena, source, n_padded, &out->bias, err);
     return status ? status : pack_all(compute, arena, source, out, n_panels, err);
+}
+
+/* ---- For files and for parts of a layer ---------------------------------------------------------
+ */
+
+void ut_narrow_steps(const float *w, size_t n_outer, size_t n_ch, size_t n_inner, float *steps) {
+    memset(steps, 0, n_ch * sizeof *steps);
+    for (size_t i = 0; i < n_outer * n_ch; i++, w += n_inner) {
+        steps[i % n_ch] = fmaxf(steps[i % n_ch], ut_narrow_weight_scale(w, n_inner));
+    }
+    for (size_t c = 0; c < n_ch; c++) {
+        steps[c] = steps[c] > 0 ? steps[c] : 1;
+    }
+}
+
+void ut_narrow_round(const float *w, size_t n_outer, size_t n_ch, size_t n_inner,
+                     const float *steps, int8_t *q) {
+    for (size_t i = 0; i < n_outer * n_ch; i++) {
+        for (size_t j = 0; j < n_inner; j++) {
+            *q++ = (int8_t)ut_narrow_weight(*w++, steps[i % n_ch]);
+        }
+    }
 }
 
 /* ---- Rows over threads --------------------------------------------------------------------------

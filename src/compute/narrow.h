@@ -24,6 +24,14 @@ UTTER_CHECKED utter_status ut_narrow_pack(const struct ut_compute *compute,
                                           const struct ut_layer_source *source, int zero,
                                           struct ut_narrow_layer *out, utter_error *err);
 
+/* Steps and rounded values of a whole convolution weight whose channels lie as [n_outer, n_ch, n_inner]:
+ * n_outer 1 for an ordinary one, the input channels for a transposed one. A channel of zeros has step 1. The
+ * values of ut_narrow_pack, so a file that stores them speaks as one whose weights are rounded when they are
+ * loaded. */
+void ut_narrow_steps(const float *w, size_t n_outer, size_t n_ch, size_t n_inner, float *steps);
+void ut_narrow_round(const float *w, size_t n_outer, size_t n_ch, size_t n_inner, const float *steps,
+                     int8_t *q); /* q may be w */
+
 /* A convolution: `op` describes rows, addends and stores; weights, scales, bias (unless op->bias is set) and
  * counts are taken from the layer. */
 void ut_narrow_conv(const struct ut_compute *compute, const struct ut_narrow_layer *layer,

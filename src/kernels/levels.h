@@ -34,9 +34,6 @@ void ut_kernels_fill_filter_scalar(struct ut_kernels *table);
 /* The end of a convolution: addends, scale and stores of element (t, o) whose sum is `acc`. */
 void ut_kernels_store_scalar(const struct ut_conv *op, float acc, int t, int o);
 void ut_kernels_modulate_scalar(const struct ut_modulate *op);
-/* The scale of n weights of one output channel, and a weight rounded: narrow.h. */
-float ut_narrow_weight_scale(const float *w, size_t n);
-int ut_narrow_weight(float w, float scale);
 uint16_t ut_narrow_bf16(float x); /* to nearest even; of NaN, anything */
 
 /* The scalar inverse spline (spline.c). */

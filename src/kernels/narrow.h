@@ -64,13 +64,18 @@ struct ut_narrow_conv {
     int n_rows, n_out;
 };
 
+/* The scale of n weights of one output channel, and a weight rounded with it. */
+float ut_narrow_weight_scale(const float *w, size_t n);
+int ut_narrow_weight(float w, float scale);
+
 struct ut_narrow {
     const char *name; /* "int8 VNNI": what the inner loop uses; static storage */
     int panel;        /* output channels of one panel, at most UT_MAX_PANEL */
     size_t (*row_bytes)(int n_ch); /* what a row needs, a multiple of 4 */
     size_t (*panel_bytes)(int n_taps, int n_in); /* a multiple of 64 */
     /* Rounds and packs n <= panel output channels, w [n][n_taps][n_in], finite; the panel's missing channels
-     * are zeros. `zero` is that of the rows it will meet. `panel` is aligned to 64 bytes. */
+     * are zeros. w_scale holds the scales to round with, 0 for those that the channels themselves ask for, and
+     * gets what was used. `zero` is that of the rows it will meet. `panel` is aligned to 64 bytes. */
     void (*pack)(void *panel, float *w_scale, const float *w, int n, int n_taps, int n_in, int zero);
     /* f(x * scale + shift) of kernels.h in narrow form; from->y is not used. n_ch <= UT_NARROW_MAX_CH. */
     void (*quantize)(const struct ut_modulate *from, const struct ut_narrow_rows *to);

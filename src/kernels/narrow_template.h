@@ -105,7 +105,8 @@ static size_t panel_bytes(int n_taps, int n_in) {
 
 static void pack_channel(char *panel, float *w_scale, int o, const float *w, int n_taps, int n_in,
                          int zero) {
-    *w_scale = IS_FLOAT ? 1 : ut_narrow_weight_scale(w, (size_t)n_taps * (size_t)n_in);
+    float own = ut_narrow_weight_scale(w, (size_t)n_taps * (size_t)n_in);
+    *w_scale = IS_FLOAT ? 1 : *w_scale > 0 ? *w_scale : own;
     for (int k = 0; k < n_taps; k++, panel += tap_bytes(n_in)) {
         int32_t sum = 0;
         for (int c = 0; c < n_in; c++, w++) {
@@ -134,7 +135,7 @@ static void pack(void *panel, float *w_scale, const float *w, int n, int n_taps,
                  int zero) {
     size_t n_channel = (size_t)n_taps * (size_t)n_in;
     memset(panel, 0, panel_bytes(n_taps, n_in));
-    memset(w_scale, 0, PANEL * sizeof *w_scale);
+    memset(w_scale + n, 0, (size_t)(PANEL - n) * sizeof *w_scale);
     for (int o = 0; o < n; o++) {
         pack_channel(panel, w_scale + o, o, w + (size_t)o * n_channel, n_taps, n_in, zero);
     }

@@ -47,7 +47,8 @@ static void pack(void *panel, float *w_scale, const float *w, int n, int n_taps,
     int32_t *sums = (int32_t *)((char *)panel + weights_bytes(n_taps, n_in));
     memset(panel, 0, panel_bytes(n_taps, n_in));
     for (int o = 0; o < PANEL; o++) {
-        w_scale[o] = o < n ? ut_narrow_weight_scale(w + (size_t)o * n_channel, n_channel) : 0;
+        float own = o < n ? ut_narrow_weight_scale(w + (size_t)o * n_channel, n_channel) : 0;
+        w_scale[o] = o < n && w_scale[o] > 0 ? w_scale[o] : own;
         for (int i = 0; o < n && i < n_taps * n_in; i++) {
             int q = ut_narrow_weight(w[(size_t)o * n_channel + (size_t)i], w_scale[o]);
             weights[i * PANEL + o] = (int8_t)q;

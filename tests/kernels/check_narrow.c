@@ -74,6 +74,7 @@ static void pack_all(struct side *s, const struct narrow_test *t) {
     size_t n_channel = (size_t)shape->n_taps * (size_t)shape->n_in;
     s->w = block_make(n_panel * (size_t)(n_padded / panel), 64);
     s->w_scale = block_floats((size_t)n_padded);
+    memset(s->w_scale.data, 0, s->w_scale.n_bytes);
     s->bias = block_floats((size_t)n_padded);
     memset(s->bias.data, 0, s->bias.n_bytes);
     memcpy(s->bias.data, t->bias, (size_t)shape->n_out * sizeof(float));
@@ -174,6 +175,7 @@ static float *values_of(const struct ut_narrow *kind, const struct ut_narrow_row
     size_t n_panel = kind->panel_bytes(1, n_ch);
     struct block w = block_make(n_panel * (size_t)(n_padded / kind->panel), 64);
     struct block w_scale = block_floats((size_t)n_padded);
+    memset(w_scale.data, 0, w_scale.n_bytes);
     for (int i = 0; i < n_ch; i++) {
         identity[i * n_ch + i] = 1;
     }

@@ -9,18 +9,18 @@
 #include "models/piper/piper_import.h"
 
 static utter_status read_type(const char *name, struct ut_import *out, utter_error *err) {
-    static const enum ut_dtype types[] = {UT_F32, UT_F16, UT_BF16};
+    static const enum ut_dtype types[] = {UT_F32, UT_F16, UT_BF16, UT_I8};
     out->keep_type = !name;
     if (!name) {
         return UTTER_OK;
     }
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        if (strcmp(name, ut_dtype_name(types[i])) == 0) {
+        if (strcmp(name, ut_dtype_label(types[i])) == 0) {
             out->type = types[i];
             return UTTER_OK;
         }
     }
-    return ut_fail(err, UTTER_ERROR_ARGUMENT, "type is '%.40s': it must be f32, f16 or bf16", name);
+    return ut_fail(err, UTTER_ERROR_ARGUMENT, "type is '%.40s': it must be f32, f16, bf16 or int8", name);
 }
 
 /* The file is replaced when it is complete, so it may not be the one that is read, by whatever

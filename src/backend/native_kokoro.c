@@ -45,7 +45,7 @@ static utter_status describe_loaded(struct kokoro_voice *voice, utter_error *err
     common->max_ids = model.max_ids;
     utter_status status = ut_kokoro_voice_init(common, ut_kokoro_gguf(voice->model), err);
     common->info.format = ut_format_label(model.format);
-    common->info.quantization = ut_dtype_name(model.weight_type);
+    common->info.quantization = ut_dtype_label(model.weight_type);
     common->info.n_parameters = model.n_parameters;
     common->info.file_bytes = model.file_bytes;
     return status;

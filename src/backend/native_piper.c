@@ -40,7 +40,7 @@ static utter_status describe_loaded(struct piper_voice *voice, utter_error *err)
     ut_piper_get_info(voice->model, &model);
     utter_status status = ut_piper_voice_init(&voice->common, err);
     info->format = ut_format_label(model.format);
-    info->quantization = ut_dtype_name(model.weight_type);
+    info->quantization = ut_dtype_label(model.weight_type);
     info->sample_rate_hz = model.sample_rate_hz;
     info->n_speakers = model.n_speakers;
     info->n_parameters = model.n_parameters;

@@ -77,7 +77,7 @@ static int import(struct job *job) {
 }
 
 static bool set_option(struct job *job, struct args *args, int id, const char *value) {
-    static const char *const types[] = {"f32", "f16", "bf16", NULL};
+    static const char *const types[] = {"f32", "f16", "bf16", "int8", NULL};
     switch (id) {
     case OPTION_OUTPUT:
         job->output = value;

@@ -200,43 +200,50 @@ static utter_status check_scales(const struct ut_layer_source *source, utter_err
     const struct ut_tensor *weight = source->weight, *scale = source->scale;
     uint64_t n = source->bias_offset + (uint64_t)source->n_out;
     if (scale->type != UT_F32 || ut_tensor_n_elements(scale) < n) {
-        return ut_fail(err, UTTER_ERROR_FORMAT,
-                       "tensor %s has %llu values of type %s, expected f32, one for each of the %llu "
-                       "output channels of %s",
-                       scale->name, (unsigned long long)ut_tensor_n_elements(scale),
-                       ut_dtype_name(scale->type), (unsigned long long)n, weight->name);
+        return ut_fail(
+            err, UTTER_ERROR_FORMAT,
+            "tensor %s has %llu values of type %s, expected f32, one for each of the %llu "
+            "output channels of %s",
+            scale->name, (unsigned long long)ut_tensor_n_elements(scale),
+            ut_dtype_name(scale->type), (unsigned long long)n, weight->name);
     }
     for (int o = 0; weight->type == UT_I8 && o < source->n_out; o++) {
         float step = ut_layer_scale(source, o);
         if (!(step > 0 && isfinite(step))) {
             return ut_fail(err, UTTER_ERROR_FORMAT,
-                           "tensor %s: value %d is %g: a scale is a positive number", scale->name, o,
-                           (double)step);
+                           "tensor %s: value %d is %g: a scale is a positive number", scale->name,
+                           o, (double)step);
         }
     }
     return UTTER_OK;
 }
 
+utter_status ut_layer_fail_type(const struct ut_tensor *tensor, utter_error *err) {
+    return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
+                   "tensor %s is %s: only f32, f16, bf16 and i8 weights are supported",
+                   tensor->name, ut_dtype_name(tensor->type));
+}
+
 utter_status ut_layer_check(const struct ut_layer_source *source, utter_error *err) {
     const struct ut_tensor *weight = source->weight;
     if (weight->type == UT_I8 && !source->scale) {
-        return ut_fail(err, UTTER_ERROR_FORMAT,
-                       "tensor %s is i8 and its scales, the tensor %s.scale, are missing: the file is "
-                       "not whole",
-                       weight->name, weight->name);
+        return ut_fail(
+            err, UTTER_ERROR_FORMAT,
+            "tensor %s is i8 and its scales, the tensor %s.scale, are missing: the file is "
+            "not whole",
+            weight->name, weight->name);
     }
     if (weight->type != UT_F32 && weight->type != UT_F16 && weight->type != UT_BF16 &&
         weight->type != UT_I8) {
-        return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
-                       "tensor %s is %s: only f32, f16, bf16 and i8 weights are supported",
-                       weight->name, ut_dtype_name(weight->type));
+        return ut_layer_fail_type(weight, err);
     }
     return source->scale ? check_scales(source, err) : UTTER_OK;
 }
 
 float ut_layer_scale(const struct ut_layer_source *source, int o) {
     float step;
-    memcpy(&step, (const char *)source->scale->data + (source->bias_offset + (size_t)o) * sizeof step,
+    memcpy(&step,
+           (const char *)source->scale->data + (source->bias_offset + (size_t)o) * sizeof step,
            sizeof step);
     return step;
 }
@@ -360,8 +367,8 @@ utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *ar
                            utter_error *err) {
     utter_status status = ut_layer_check(source, err);
     return status ? status
-                  : (source->weight->type == UT_I8 ? pack_expanded : pack_floats)(
-                        compute, arena, source, out, err);
+                  : (source->weight->type == UT_I8 ? pack_expanded : pack_floats)(compute, arena,
+                                                                                  source, out, err);
 }
 
 utter_status ut_tensor_load(struct ut_arena *arena, const struct ut_tensor *tensor, float **out,

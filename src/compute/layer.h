@@ -5,6 +5,7 @@
 #include "compute/compute.h"
 
 UTTER_CHECKED utter_status ut_layer_fail_not_finite(const struct ut_tensor *tensor, utter_error *err);
+UTTER_CHECKED utter_status ut_layer_fail_type(const struct ut_tensor *tensor, utter_error *err);
 /* The type of the weights, and their scales. */
 UTTER_CHECKED utter_status ut_layer_check(const struct ut_layer_source *source, utter_error *err);
 

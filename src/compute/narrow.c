@@ -124,6 +124,30 @@ void ut_narrow_steps(const float *w, size_t n_outer, size_t n_ch, size_t n_inner
     }
 }
 
+utter_status ut_narrow_steps_of(struct ut_arena *arena, const struct ut_tensor *weight,
+                                bool transposed, struct ut_tensor *out, utter_error *err) {
+    size_t n_ch = (size_t)weight->dims[transposed ? 1 : 0], n = ut_tensor_n_elements(weight);
+    size_t n_outer = transposed ? (size_t)weight->dims[0] : 1, n_inner = n / (n_outer * n_ch);
+    float *steps = ut_arena_alloc(arena, n_ch, sizeof *steps);
+    float *values = ut_mem_alloc(arena->mem, UT_MEM_OTHER, n * sizeof *values);
+    utter_status status =
+        steps && values ? UTTER_OK : ut_fail_memory(err, (n + n_ch) * sizeof *values);
+    if (status == UTTER_OK && !ut_tensor_to_f32(weight, values)) {
+        status = ut_layer_fail_type(weight, err);
+    }
+    if (status == UTTER_OK) {
+        ut_narrow_steps(values, n_outer, n_ch, n_inner, steps);
+        *out = (struct ut_tensor){.name = weight->name,
+                                  .type = UT_F32,
+                                  .n_dims = 1,
+                                  .dims = {n_ch, 1, 1, 1},
+                                  .data = steps,
+                                  .n_bytes = n_ch * sizeof *steps};
+    }
+    ut_mem_free(arena->mem, values);
+    return status;
+}
+
 void ut_narrow_round(const float *w, size_t n_outer, size_t n_ch, size_t n_inner,
                      const float *steps, int8_t *q) {
     for (size_t i = 0; i < n_outer * n_ch; i++) {

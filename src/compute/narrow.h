@@ -32,6 +32,11 @@ void ut_narrow_steps(const float *w, size_t n_outer, size_t n_ch, size_t n_inner
 void ut_narrow_round(const float *w, size_t n_outer, size_t n_ch, size_t n_inner, const float *steps,
                      int8_t *q); /* q may be w */
 
+/* The steps of a weight [n_out, n_in, n_taps] or, transposed, [n_in, n_out, n_taps] as the `scale` of
+ * ut_layer_source; values in `arena`. For a layer that is packed in parts. */
+UTTER_CHECKED utter_status ut_narrow_steps_of(struct ut_arena *arena, const struct ut_tensor *weight,
+                                              bool transposed, struct ut_tensor *out, utter_error *err);
+
 /* A convolution: `op` describes rows, addends and stores; weights, scales, bias (unless op->bias is set) and
  * counts are taken from the layer. */
 void ut_narrow_conv(const struct ut_compute *compute, const struct ut_narrow_layer *layer,

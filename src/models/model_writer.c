@@ -2,22 +2,27 @@
 #include "models/model_writer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/checked.h"
+#include "compute/narrow.h"
 #include "quant/half.h"
+
+enum { MAX_NAME = 256 };
 
 struct planned {
     enum ut_dtype type;
     size_t n_elements;
+    size_t n_outer, n_ch; /* of a tensor in 8 bits: [n_outer, n_ch, the rest] */
 };
 
 struct ut_model_writer {
     const struct ut_import *import;
     struct ut_gguf_writer *gguf;
     struct planned *tensors;
-    size_t n_declared, capacity, n_put;
+    size_t n_declared, capacity, n_put, n_scales;
     uint64_t n_bytes, n_bytes_put, n_parameters;
     uint64_t n_of_type[UT_N_DTYPES]; /* elements */
     float *values;                   /* of one tensor */
@@ -91,12 +96,15 @@ static bool is_float(enum ut_dtype type) {
 }
 
 static enum ut_dtype type_for(const struct ut_import *import, const struct ut_tensor *tensor,
-                              bool exact) {
-    if (exact || is_vector(tensor)) {
+                              enum ut_tensor_role role) {
+    if (role == UT_TENSOR_EXACT || is_vector(tensor)) {
         return UT_F32;
     }
-    bool stays = import->keep_type && (tensor->type == UT_F16 || tensor->type == UT_BF16);
-    return stays ? tensor->type : import->keep_type ? UT_F32 : import->type;
+    bool is_conv = role == UT_TENSOR_CONV || role == UT_TENSOR_CONV_TRANSPOSED;
+    if (!import->keep_type && (import->type != UT_I8 || is_conv)) {
+        return import->type;
+    }
+    return tensor->type == UT_F16 || tensor->type == UT_BF16 ? tensor->type : UT_F32;
 }
 
 static utter_status reserve(struct ut_model_writer *writer, utter_error *err) {
@@ -114,8 +122,25 @@ static utter_status reserve(struct ut_model_writer *writer, utter_error *err) {
     return UTTER_OK;
 }
 
+/* The header of NAME.scale, which belongs to a tensor in 8 bits. */
+static utter_status declare_scales(struct ut_model_writer *writer, const struct planned *plan,
+                                   const char *name, utter_error *err) {
+    char scale_name[MAX_NAME];
+    if (snprintf(scale_name, sizeof scale_name, "%s.scale", name) >= (int)sizeof scale_name) {
+        return ut_fail(err, UTTER_ERROR_UNSUPPORTED, "the name of tensor %s is too long", name);
+    }
+    struct ut_tensor header = {.name = scale_name,
+                               .type = UT_F32,
+                               .n_dims = 1,
+                               .dims = {plan->n_ch, 1, 1, 1},
+                               .n_bytes = plan->n_ch * sizeof(float)};
+    writer->n_bytes += header.n_bytes;
+    writer->n_scales++;
+    return ut_gguf_put_tensor(writer->gguf, &header, err);
+}
+
 utter_status ut_model_writer_declare(struct ut_model_writer *writer, const struct ut_tensor *tensor,
-                                     bool exact, utter_error *err) {
+                                     enum ut_tensor_role role, utter_error *err) {
     struct ut_tensor header = *tensor;
     if (!is_float(tensor->type)) {
         return ut_fail(err, UTTER_ERROR_UNSUPPORTED,
@@ -123,7 +148,7 @@ utter_status ut_model_writer_declare(struct ut_model_writer *writer, const struc
                        ut_dtype_name(tensor->type));
     }
     size_t n = (size_t)ut_tensor_n_elements(tensor);
-    header.type = type_for(writer->import, tensor, exact);
+    header.type = type_for(writer->import, tensor, role);
     header.data = NULL;
     header.n_bytes = n * ut_dtype_size(header.type);
     utter_status status = reserve(writer, err);
@@ -131,11 +156,16 @@ utter_status ut_model_writer_declare(struct ut_model_writer *writer, const struc
     if (status != UTTER_OK) {
         return status;
     }
-    writer->tensors[writer->n_declared++] = (struct planned){header.type, n};
+    bool transposed = role == UT_TENSOR_CONV_TRANSPOSED;
+    struct planned *plan = &writer->tensors[writer->n_declared++];
+    *plan = (struct planned){.type = header.type,
+                             .n_elements = n,
+                             .n_outer = transposed ? (size_t)tensor->dims[0] : 1,
+                             .n_ch = (size_t)tensor->dims[transposed ? 1 : 0]};
     writer->n_bytes += header.n_bytes;
     writer->n_parameters += n;
     writer->n_of_type[header.type] += n;
-    return UTTER_OK;
+    return plan->type == UT_I8 ? declare_scales(writer, plan, tensor->name, err) : UTTER_OK;
 }
 
 static utter_status read_values(struct ut_model_writer *writer, const struct ut_tensor *tensor,
@@ -174,19 +204,41 @@ static bool report(struct ut_model_writer *writer, const char *name) {
     return !import->progress || import->progress(import->progress_user, &progress);
 }
 
+/* writer->values in 8 bits, and their scales behind. */
+static utter_status put_rounded(struct ut_model_writer *writer, const struct planned *plan,
+                                utter_error *err) {
+    size_t n_bytes = plan->n_ch * sizeof(float);
+    size_t n_inner = plan->n_elements / (plan->n_outer * plan->n_ch);
+    float *steps = ut_mem_alloc(writer->import->mem, UT_MEM_OTHER, n_bytes);
+    if (!steps) {
+        return ut_fail_memory(err, n_bytes);
+    }
+    int8_t *rounded = (int8_t *)writer->values;
+    ut_narrow_steps(writer->values, plan->n_outer, plan->n_ch, n_inner, steps);
+    ut_narrow_round(writer->values, plan->n_outer, plan->n_ch, n_inner, steps, rounded);
+    utter_status status = ut_gguf_put_data(writer->gguf, rounded, plan->n_elements, err);
+    status = status ? status : ut_gguf_put_data(writer->gguf, steps, n_bytes, err);
+    ut_mem_free(writer->import->mem, steps);
+    writer->n_bytes_put += n_bytes;
+    return status;
+}
+
 utter_status ut_model_writer_put(struct ut_model_writer *writer, const struct ut_tensor *tensor,
                                  utter_error *err) {
     const struct planned *plan = &writer->tensors[writer->n_put];
     float where = 0;
     utter_status status = read_values(writer, tensor, plan->n_elements, err);
-    if (status == UTTER_OK && plan->type != UT_F32 &&
+    bool is_half = plan->type == UT_F16 || plan->type == UT_BF16;
+    if (status == UTTER_OK && is_half &&
         !narrow(writer->values, plan->n_elements, plan->type, &where)) {
         status = ut_fail(err, UTTER_ERROR_ARGUMENT,
                          "tensor %s: %g does not fit in %s: choose bf16 or f32", tensor->name,
                          (double)where, ut_dtype_name(plan->type));
     }
     size_t n_bytes = plan->n_elements * ut_dtype_size(plan->type);
-    status = status ? status : ut_gguf_put_data(writer->gguf, writer->values, n_bytes, err);
+    status = status                ? status
+             : plan->type == UT_I8 ? put_rounded(writer, plan, err)
+                                   : ut_gguf_put_data(writer->gguf, writer->values, n_bytes, err);
     if (status != UTTER_OK) {
         return status;
     }
@@ -207,8 +259,8 @@ utter_status ut_model_writer_finish(struct ut_model_writer *writer, utter_import
     for (int i = 0; i < UT_N_DTYPES; i++) {
         most = writer->n_of_type[i] > writer->n_of_type[most] ? (enum ut_dtype)i : most;
     }
-    result->type = ut_dtype_name(most);
-    result->n_tensors = writer->n_declared;
+    result->type = ut_dtype_label(most);
+    result->n_tensors = writer->n_declared + writer->n_scales;
     result->n_parameters = writer->n_parameters;
     result->bytes_out =
         stat(writer->import->out_path, &info) == 0 ? (uint64_t)info.st_size : writer->n_bytes;

@@ -13,7 +13,7 @@ struct ut_import {
     const struct ut_log *log;
     const char *file;     /* the model */
     const char *out_path; /* the GGUF file */
-    bool keep_type;       /* as in the model, else `type`: f32, f16 or bf16 */
+    bool keep_type;       /* as in the model, else `type`: f32, f16, bf16 or i8 */
     enum ut_dtype type;
     const char *voices; /* patterns, NULL: all */
     utter_import_progress_fn progress;
@@ -29,11 +29,20 @@ UTTER_CHECKED utter_status ut_model_writer_create(const struct ut_import *import
                                                   struct ut_model_writer **out, utter_error *err);
 struct ut_gguf_writer *ut_model_writer_gguf(struct ut_model_writer *writer);
 
-/* Name, shape and type are read, not the data. Vectors (one dimension above 1 at most) and what is
- * `exact` are written as f32 whatever type was asked for. ERROR_UNSUPPORTED for integers. */
+/* How a tensor may be written. In 8 bits only convolutions are, with one scale for each output channel in
+ * the f32 tensor NAME.scale behind them; all else stays as it is in the model then. */
+enum ut_tensor_role {
+    UT_TENSOR_ORDINARY,
+    UT_TENSOR_EXACT,           /* f32, whatever type was asked for; vectors are, too */
+    UT_TENSOR_CONV,            /* [n_out, n_in, n_taps], run in narrow arithmetic */
+    UT_TENSOR_CONV_TRANSPOSED  /* [n_in, n_out, n_taps] */
+};
+
+/* Name, shape and type are read, not the data. Vectors are tensors with one dimension above 1 at most.
+ * ERROR_UNSUPPORTED for integers. */
 UTTER_CHECKED utter_status ut_model_writer_declare(struct ut_model_writer *writer,
-                                                   const struct ut_tensor *tensor, bool exact,
-                                                   utter_error *err);
+                                                   const struct ut_tensor *tensor,
+                                                   enum ut_tensor_role role, utter_error *err);
 /* ERROR_FORMAT for a value that is not finite, ERROR_ARGUMENT for one that the type asked for cannot
  * hold; ERROR_CANCELLED when the progress function says stop. */
 UTTER_CHECKED utter_status ut_model_writer_put(struct ut_model_writer *writer,

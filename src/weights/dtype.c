@@ -46,6 +46,10 @@ const char *ut_dtype_name(enum ut_dtype type) {
     return dtypes[type].name;
 }
 
+const char *ut_dtype_label(enum ut_dtype type) {
+    return type == UT_I8 ? "int8" : dtypes[type].name;
+}
+
 size_t ut_dtype_size(enum ut_dtype type) {
     return dtypes[type].n_bytes;
 }

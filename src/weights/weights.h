@@ -47,6 +47,8 @@ enum ut_dtype {
 };
 
 const char *ut_dtype_name(enum ut_dtype type); /* "f32", "q4_k" */
+/* What a model stored so is called, as in settings: "int8", else the name. */
+const char *ut_dtype_label(enum ut_dtype type);
 size_t ut_dtype_size(enum ut_dtype type);      /* bytes of an element, or of a block */
 size_t ut_dtype_block(enum ut_dtype type);     /* elements in a block; 1 for the unquantized types */
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "compute/narrow.h"
 #include "compute/time_conv.h"
 #include "models/kokoro/kokoro_model.h"
 
@@ -15,24 +16,41 @@ enum { NAME_SIZE = 96, MAX_RATE = 64, MAX_UPSAMPLE_TAPS = 1024, MAX_HARMONICS = 
 /* One phase of a transposed convolution [n_in, n_out, n_taps] with padding (n_taps - rate) / 2.
  * Output row m * rate + r takes tap j from input row m + (r + pad - j) / rate, for the j that
  * divide; in the order of input rows the taps run backwards. */
-static utter_status pack_phase(struct kokoro_loader *loader, const struct ut_tensor *weight,
-                               const struct ut_tensor *bias, int r, struct kokoro_upsample *up,
-                               utter_error *err) {
-    int n_out = (int)weight->dims[1], n_taps = (int)weight->dims[2], rate = up->rate;
+static utter_status pack_phase(struct kokoro_loader *loader, const struct ut_layer_source *whole,
+                               int r, struct kokoro_upsample *up, utter_error *err) {
+    int n_out = (int)whole->weight->dims[1], n_taps = (int)whole->weight->dims[2], rate = up->rate;
     int pad = (n_taps - rate) / 2, first = (r + pad) % rate;
     int n_phase_taps = (n_taps - first + rate - 1) / rate;
-    struct ut_layer_source source = {.weight = weight,
-                                     .offset = first + (ptrdiff_t)(n_phase_taps - 1) * rate,
-                                     .out_step = n_taps,
-                                     .tap_step = -rate,
-                                     .in_step = (ptrdiff_t)n_out * n_taps,
-                                     .bias = bias,
-                                     .n_out = n_out,
-                                     .n_taps = n_phase_taps,
-                                     .n_in = (int)weight->dims[0]};
+    struct ut_layer_source source = *whole;
+    source.offset = first + (ptrdiff_t)(n_phase_taps - 1) * rate;
+    source.out_step = n_taps;
+    source.tap_step = -rate;
+    source.in_step = (ptrdiff_t)n_out * n_taps;
+    source.n_out = n_out;
+    source.n_taps = n_phase_taps;
+    source.n_in = (int)whole->weight->dims[0];
     up->shift[r] = (r + pad - first) / rate - (n_phase_taps - 1);
     return ut_time_conv_pack(&loader->model->compute, &loader->model->weights, &source,
                              UT_NARROW_ZERO_LEAKY, &up->phases[r], err);
+}
+
+/* All phases round to the steps of the whole tensor, as if a file had stored it in 8 bits. */
+static utter_status pack_phases(struct kokoro_loader *loader, const struct ut_tensor *weight,
+                                const struct ut_tensor *bias, struct kokoro_upsample *up,
+                                utter_error *err) {
+    struct ut_kokoro *model = loader->model;
+    struct ut_layer_source whole = {
+        .weight = weight, .bias = bias, .scale = ut_kokoro_tensor_scale(loader->tensors, weight)};
+    struct ut_tensor steps;
+    utter_status status = UTTER_OK;
+    if (ut_narrow_kind(&model->compute) && weight->type != UT_I8) {
+        status = ut_narrow_steps_of(&model->weights, weight, 1, &steps, err);
+        whole.scale = &steps;
+    }
+    for (int r = 0; r < up->rate && status == UTTER_OK; r++) {
+        status = pack_phase(loader, &whole, r, up, err);
+    }
+    return status;
 }
 
 static utter_status load_upsample(struct kokoro_loader *loader, int stage, int n_in,
@@ -64,9 +82,7 @@ static utter_status load_upsample(struct kokoro_loader *loader, int stage, int n
                          (unsigned long long)weight->dims[1]);
     }
     up->n_out = status ? 0 : (int)weight->dims[1];
-    for (int r = 0; r < up->rate && status == UTTER_OK; r++) {
-        status = pack_phase(loader, weight, bias, r, up, err);
-    }
+    status = status ? status : pack_phases(loader, weight, bias, up, err);
     if (bias) {
         ut_kokoro_tensor_drop(loader->tensors, bias);
     }

@@ -41,7 +41,7 @@ struct ut_kokoro_info {
     int32_t n_token, hidden_dim, style_dim, max_ids; /* max_ids: of one run, <= UT_KOKORO_MAX_IDS */
     uint64_t n_parameters, file_bytes;
     enum ut_format format;
-    enum ut_dtype weight_type; /* of most weights, as stored in the file */
+    enum ut_dtype weight_type; /* of most weights, as stored in the file; UT_I8 where any layer is */
 };
 void ut_kokoro_get_info(const struct ut_kokoro *model, struct ut_kokoro_info *out);
 const struct ut_kokoro_config *ut_kokoro_get_config(const struct ut_kokoro *model);

@@ -169,16 +169,31 @@ static utter_status put_metadata(struct ut_gguf_writer *gguf, const struct sourc
                                         source->n_chosen, err);
 }
 
+/* The convolutions that the loader packs for narrow arithmetic. */
+static enum ut_tensor_role role_of(const char *name) {
+    static const char *const convs[] = {"decoder.encode.conv[12].weight",
+                                        "decoder.decode.*.conv[12].weight",
+                                        "decoder.generator.noise_res.*.convs[12].*.weight",
+                                        "decoder.generator.resblocks.*.convs[12].*.weight"};
+    for (size_t i = 0; i < UT_COUNT(convs); i++) {
+        if (fnmatch(convs[i], name, FNM_NOESCAPE) == 0) {
+            return UT_TENSOR_CONV;
+        }
+    }
+    bool is_upsampling = fnmatch("decoder.generator.ups.*.weight", name, FNM_NOESCAPE) == 0;
+    return is_upsampling ? UT_TENSOR_CONV_TRANSPOSED : UT_TENSOR_ORDINARY;
+}
+
 typedef utter_status (*tensor_fn)(struct ut_model_writer *writer, const struct ut_tensor *tensor,
-                                  bool is_voice, utter_error *err);
+                                  enum ut_tensor_role role, utter_error *err);
 
 static utter_status declare(struct ut_model_writer *writer, const struct ut_tensor *tensor,
-                            bool is_voice, utter_error *err) {
-    return ut_model_writer_declare(writer, tensor, is_voice, err);
+                            enum ut_tensor_role role, utter_error *err) {
+    return ut_model_writer_declare(writer, tensor, role, err);
 }
 
 static utter_status put(struct ut_model_writer *writer, const struct ut_tensor *tensor,
-                        bool is_voice, utter_error *err) {
+                        enum ut_tensor_role role, utter_error *err) {
     return ut_model_writer_put(writer, tensor, err);
 }
 
@@ -193,13 +208,13 @@ static utter_status for_each_tensor(const struct source *source, struct ut_model
         status = ut_kokoro_tensor_get(source->tensors, ut_kokoro_tensors_name(source->tensors, i),
                                       &tensor, err);
         if (status == UTTER_OK) {
-            status = fn(writer, tensor, false, err);
+            status = fn(writer, tensor, role_of(tensor->name), err);
             ut_kokoro_tensor_drop(source->tensors, tensor);
         }
     }
     for (size_t i = 0; i < source->n_chosen && status == UTTER_OK; i++) {
         status = read_voice(source, i, name, &voice, err);
-        status = status ? status : fn(writer, &voice, true, err);
+        status = status ? status : fn(writer, &voice, UT_TENSOR_EXACT, err);
     }
     return status;
 }

@@ -111,6 +111,7 @@ utter_status ut_kokoro_load_conv(struct kokoro_loader *loader, const char *name,
     }
     if (status == UTTER_OK) {
         struct ut_layer_source source = ut_layer_source_conv(weight, biases);
+        source.scale = ut_kokoro_tensor_scale(loader->tensors, weight);
         status = zero != KOKORO_FLOAT ? ut_time_conv_pack(compute, arena, &source, zero, out, err)
                                       : ut_layer_pack(compute, arena, &source, out, err);
         if (biases) {
@@ -167,6 +168,7 @@ static utter_status load_gates(struct kokoro_loader *loader, const char *name, c
     utter_status status = get_weight(loader, full, n_out, n_in, 1, &weight, err);
     if (status == UTTER_OK) {
         struct ut_layer_source source = ut_layer_source_conv(weight, NULL);
+        source.scale = ut_kokoro_tensor_scale(loader->tensors, weight);
         status = ut_layer_pack(&loader->model->compute, &loader->model->weights, &source, out, err);
         ut_kokoro_tensor_drop(loader->tensors, weight);
     }
@@ -202,14 +204,15 @@ static utter_status load_parts(struct kokoro_loader *loader, utter_error *err) {
     return status ? status : ut_kokoro_load_generator(loader, err);
 }
 
-/* Parameters, and the type that most of them are stored in. */
+/* Parameters, and the type that most of them are stored in; i8 for a file that has such layers. */
 static void count_parameters(struct ut_kokoro *model, const struct ut_weights *weights) {
     uint64_t by_type[UT_N_DTYPES] = {0};
     for (size_t i = 0; i < ut_weights_count(weights); i++) {
         const struct ut_tensor *tensor = ut_weights_at(weights, i);
-        bool is_parameter = tensor->type <= UT_F64 || tensor->type > UT_BOOL;
-        bool is_voice = strstr(tensor->name, "voice") != NULL;
-        if (is_parameter && !is_voice) {
+        bool is_parameter = tensor->type <= UT_I8 || tensor->type > UT_BOOL;
+        bool is_other =
+            strstr(tensor->name, "voice") != NULL || strstr(tensor->name, ".scale") != NULL;
+        if (is_parameter && !is_other) {
             by_type[tensor->type] += ut_tensor_n_elements(tensor);
         }
     }
@@ -219,6 +222,15 @@ static void count_parameters(struct ut_kokoro *model, const struct ut_weights *w
             model->info.weight_type = (enum ut_dtype)type;
         }
     }
+    model->info.weight_type = by_type[UT_I8] ? UT_I8 : model->info.weight_type;
+}
+
+/* AUTO: what the file was made for. */
+static enum ut_precision choose_precision(const struct ut_kokoro *model) {
+    enum ut_precision asked = model->compute.precision;
+    return asked != UT_PRECISION_AUTO         ? asked
+           : model->info.weight_type == UT_I8 ? UT_PRECISION_INT8
+                                              : UT_PRECISION_F32;
 }
 
 static utter_status copy_config(struct ut_kokoro *model, const struct ut_kokoro_config *config,
@@ -249,6 +261,7 @@ utter_status ut_kokoro_load(struct ut_mem *mem, const struct ut_compute *compute
     model->info.file_bytes = ut_weights_file_bytes(weights);
     ut_arena_init(&model->weights, mem, UT_MEM_WEIGHTS);
     count_parameters(model, weights);
+    model->compute.precision = choose_precision(model);
     struct kokoro_loader loader = {.model = model};
     utter_status status = copy_config(model, config, err);
     status = status ? status : ut_kokoro_tensors_create(mem, weights, &loader.tensors, err);

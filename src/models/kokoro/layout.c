@@ -399,8 +399,8 @@ utter_status ut_kokoro_tensor_get(struct ut_kokoro_tensors *tensors, const char 
     }
     if (!item->is_made) {
         enum ut_dtype type = item->parts[0]->type;
-        bool is_view =
-            item->join == KOKORO_WHOLE && (type == UT_F32 || type == UT_F16 || type == UT_BF16);
+        bool is_view = item->join == KOKORO_WHOLE &&
+                       (type == UT_F32 || type == UT_F16 || type == UT_BF16 || type == UT_I8);
         item->made = (struct ut_tensor){.name = item->name};
         if (!ut_tensor_set_shape(&item->made, is_view ? type : UT_F32, item->dims, item->n_dims)) {
             return ut_fail(err, UTTER_ERROR_FORMAT, "tensor %s is too large", name);
@@ -414,6 +414,16 @@ utter_status ut_kokoro_tensor_get(struct ut_kokoro_tensors *tensors, const char 
     }
     *out = &item->made;
     return UTTER_OK;
+}
+
+const struct ut_tensor *ut_kokoro_tensor_scale(const struct ut_kokoro_tensors *tensors,
+                                               const struct ut_tensor *tensor) {
+    const struct item *item = (const struct item *)(const void *)tensor;
+    char name[KOKORO_NAME_SIZE + 8];
+    int n = snprintf(name, sizeof name, "%s.scale", item->parts[0]->name);
+    return item->join == KOKORO_WHOLE && n < (int)sizeof name
+               ? ut_weights_find(tensors->weights, name)
+               : NULL;
 }
 
 void ut_kokoro_tensor_drop(struct ut_kokoro_tensors *tensors, const struct ut_tensor *tensor) {

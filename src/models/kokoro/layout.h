@@ -10,7 +10,8 @@
  * Shapes are those of the .pth after folding, but for bert.embeddings.token_type_embeddings.weight: [2, n],
  * or its row 0 alone, [1, n], from TTS.cpp (only row 0 is used). ALBERT's pooler and position_ids, which
  * synthesis does not use, are left out. Values are f32 where they had to be computed (folded,
- * assembled from split gates, dequantized), else as in the file (f32, f16, bf16). */
+ * assembled from split gates, dequantized), else as in the file (f32, f16, bf16; i8, with its scales in the
+ * tensor NAME.scale beside it). */
 #ifndef UT_KOKORO_LAYOUT_H
 #define UT_KOKORO_LAYOUT_H
 
@@ -45,6 +46,9 @@ enum ut_kokoro_layout ut_kokoro_tensors_layout(const struct ut_kokoro_tensors *t
 UTTER_CHECKED utter_status ut_kokoro_tensor_get(struct ut_kokoro_tensors *tensors, const char *name,
                                                 const struct ut_tensor **out, utter_error *err);
 bool ut_kokoro_tensor_exists(const struct ut_kokoro_tensors *tensors, const char *name);
+/* The scales of a tensor that `get` gave out; NULL: the file has none. Shape and values are unchecked. */
+const struct ut_tensor *ut_kokoro_tensor_scale(const struct ut_kokoro_tensors *tensors,
+                                               const struct ut_tensor *tensor);
 /* Frees what `get` computed and gives the file's pages back. The pointer is dead then. */
 void ut_kokoro_tensor_drop(struct ut_kokoro_tensors *tensors, const struct ut_tensor *tensor);
 

@@ -1,9 +1,11 @@
 /* Writing a Piper voice as one GGUF file; see piper_import.h. */
 #include "models/piper/piper_import.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/json.h"
 #include "models/piper/piper.h"
 #include "models/piper/tensor_map.h"
@@ -62,6 +64,25 @@ static bool tensor_at(const struct ut_piper_map *map, size_t i, struct ut_tensor
     return ut_piper_map_speaks(out->name);
 }
 
+/* The convolutions that the loader packs for narrow arithmetic: those of the decoder, and of the
+ * flow where the residual blocks are not made of pairs. */
+static enum ut_tensor_role role_of(const struct ut_piper_map *map, const char *name) {
+    static const char *const frames[] = {"flow.flows.*.pre.weight", "flow.flows.*.post.weight",
+                                         "flow.flows.*.enc.in_layers.*.weight",
+                                         "flow.flows.*.enc.res_skip_layers.*.weight"};
+    bool pairs = ut_piper_map_find(map, "dec.resblocks.0.convs1.0.weight") != NULL;
+    for (size_t i = 0; i < UT_COUNT(frames) && !pairs; i++) {
+        if (fnmatch(frames[i], name, FNM_NOESCAPE) == 0) {
+            return UT_TENSOR_CONV;
+        }
+    }
+    if (fnmatch("dec.ups.*.weight", name, FNM_NOESCAPE) == 0) {
+        return UT_TENSOR_CONV_TRANSPOSED;
+    }
+    return fnmatch("dec.resblocks.*.weight", name, FNM_NOESCAPE) == 0 ? UT_TENSOR_CONV
+                                                                      : UT_TENSOR_ORDINARY;
+}
+
 static utter_status write_voice(const struct ut_import *import, const struct source *source,
                                 utter_import_result *result, utter_error *err) {
     const struct ut_piper_map *map = &source->map;
@@ -74,7 +95,7 @@ static utter_status write_voice(const struct ut_import *import, const struct sou
     status = put_metadata(ut_model_writer_gguf(writer), source, err);
     for (size_t i = 0; i < map->n_named && status == UTTER_OK; i++) {
         if (tensor_at(map, i, &tensor)) {
-            status = ut_model_writer_declare(writer, &tensor, false, err);
+            status = ut_model_writer_declare(writer, &tensor, role_of(map, tensor.name), err);
         }
     }
     for (size_t i = 0; i < map->n_named && status == UTTER_OK; i++) {

@@ -228,9 +228,9 @@ utter_status ut_layer_check(const struct ut_layer_source *source, utter_error *e
     const struct ut_tensor *weight = source->weight;
     if (weight->type == UT_I8 && !source->scale) {
         return ut_fail(
-            err, UTTER_ERROR_FORMAT,
-            "tensor %s is i8 and its scales, the tensor %s.scale, are missing: the file is "
-            "not whole",
+            err, UTTER_ERROR_UNSUPPORTED,
+            "tensor %s is i8 and has no scales, the tensor %s.scale: without them only f32, f16 "
+            "and bf16 weights are supported",
             weight->name, weight->name);
     }
     if (weight->type != UT_F32 && weight->type != UT_F16 && weight->type != UT_BF16 &&

@@ -259,6 +259,7 @@ utter_status ut_model_writer_finish(struct ut_model_writer *writer, utter_import
     for (int i = 0; i < UT_N_DTYPES; i++) {
         most = writer->n_of_type[i] > writer->n_of_type[most] ? (enum ut_dtype)i : most;
     }
+    most = writer->n_of_type[UT_I8] > 0 ? UT_I8 : most;
     result->type = ut_dtype_label(most);
     result->n_tensors = writer->n_declared + writer->n_scales;
     result->n_parameters = writer->n_parameters;

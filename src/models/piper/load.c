@@ -101,9 +101,21 @@ static const struct ut_tensor *bind_weight(struct loader *l, const char *module,
     return weight;
 }
 
+/* With the scales of a tensor stored in 8 bits. */
+static struct ut_layer_source scaled(struct loader *l, const struct ut_layer_source *source) {
+    struct ut_layer_source with = *source;
+    char name[LEAF_SIZE];
+    if (with.weight->type == UT_I8) {
+        snprintf(name, sizeof name, "%s.scale", with.weight->name);
+        with.scale = ut_piper_map_use(&l->map, name);
+    }
+    return with;
+}
+
 static void pack(struct loader *l, const struct ut_layer_source *source, struct ut_layer *out) {
     if (l->status == UTTER_OK) {
-        l->status = ut_layer_pack(&l->model->compute, &l->model->weights, source, out, l->err);
+        struct ut_layer_source with = scaled(l, source);
+        l->status = ut_layer_pack(&l->model->compute, &l->model->weights, &with, out, l->err);
     }
 }
 
@@ -116,7 +128,8 @@ static void pack_conv(struct loader *l, const struct ut_layer_source *source, in
     if (!kind) {
         pack(l, source, &out->layer);
     } else if (l->status == UTTER_OK) {
-        l->status = ut_narrow_pack(&l->model->compute, kind, &l->model->weights, source, zero,
+        struct ut_layer_source with = scaled(l, source);
+        l->status = ut_narrow_pack(&l->model->compute, kind, &l->model->weights, &with, zero,
                                    &out->narrow, l->err);
         out->layer = (struct ut_layer){.bias = out->narrow.bias,
                                        .n_out = source->n_out,
@@ -536,6 +549,13 @@ static void load_flow(struct loader *l) {
 static void load_phases(struct loader *l, struct piper_upsample *up, const struct ut_tensor *weight,
                         const struct ut_tensor *bias, int pad) {
     int n_in = (int)weight->dims[0], kernel = (int)weight->dims[2];
+    struct ut_tensor steps;
+    /* All phases round to the steps of the whole tensor, as if a file had stored it in 8 bits. */
+    bool rounds =
+        l->status == UTTER_OK && ut_narrow_kind(&l->model->compute) && weight->type != UT_I8;
+    if (rounds) {
+        l->status = ut_narrow_steps_of(&l->model->weights, weight, true, &steps, l->err);
+    }
     up->n_out = (int)weight->dims[1];
     for (int r = 0; r < up->rate; r++) {
         int k0 = (r + pad) % up->rate, base = (r + pad) / up->rate;
@@ -546,6 +566,7 @@ static void load_phases(struct loader *l, struct piper_upsample *up, const struc
                                          .tap_step = -up->rate,
                                          .in_step = (ptrdiff_t)up->n_out * kernel,
                                          .bias = bias,
+                                         .scale = rounds ? &steps : NULL,
                                          .n_out = up->n_out,
                                          .n_taps = n_taps,
                                          .n_in = n_in};
@@ -703,6 +724,16 @@ static void check_all_used(struct loader *l) {
     }
 }
 
+/* A file made for it, whose layers AUTO runs in 8 bits. */
+static bool stores_int8(const struct loader *l) {
+    for (size_t i = 0; l->model->info.format == UT_FORMAT_GGUF && i < l->map.n_named; i++) {
+        if (l->map.named[i].tensor->type == UT_I8) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static utter_status load_tensors(struct loader *l, const char *json, size_t n_json) {
     struct ut_piper *model = l->model;
     struct ut_arena names;
@@ -716,7 +747,12 @@ static utter_status load_tensors(struct loader *l, const char *json, size_t n_js
         l->status = ut_piper_map_build(&names, l->weights, doc, &l->map, l->err);
     }
     if (l->status == UTTER_OK) {
+        bool is_int8 = stores_int8(l);
+        if (model->compute.precision == UT_PRECISION_AUTO) {
+            model->compute.precision = is_int8 ? UT_PRECISION_INT8 : UT_PRECISION_F32;
+        }
         load_encoder(l);
+        model->info.weight_type = is_int8 ? UT_I8 : model->info.weight_type;
         load_speakers(l);
         load_durations(l);
         model->info.resblock1 = has(l, "dec.resblocks.0.convs1.0");

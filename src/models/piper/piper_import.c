@@ -64,12 +64,13 @@ static bool tensor_at(const struct ut_piper_map *map, size_t i, struct ut_tensor
     return ut_piper_map_speaks(out->name);
 }
 
-/* The convolutions that the loader packs for narrow arithmetic: those of the decoder, and of the
- * flow where the residual blocks are not made of pairs. */
+/* The convolutions that the loader packs for narrow arithmetic: those of the decoder, and where its
+ * residual blocks are not made of pairs those of the flow. */
 static enum ut_tensor_role role_of(const struct ut_piper_map *map, const char *name) {
     static const char *const frames[] = {"flow.flows.*.pre.weight", "flow.flows.*.post.weight",
                                          "flow.flows.*.enc.in_layers.*.weight",
-                                         "flow.flows.*.enc.res_skip_layers.*.weight"};
+                                         "flow.flows.*.enc.res_skip_layers.*.weight",
+                                         "dec.conv_pre.weight"};
     bool pairs = ut_piper_map_find(map, "dec.resblocks.0.convs1.0.weight") != NULL;
     for (size_t i = 0; i < UT_COUNT(frames) && !pairs; i++) {
         if (fnmatch(frames[i], name, FNM_NOESCAPE) == 0) {

@@ -418,8 +418,9 @@ typedef bool (*utter_import_progress_fn)(void *user, const utter_import_progress
 
 typedef struct utter_import_options {
     size_t size;
-    const char *type;   /* of the large weights: "f32", "f16", "bf16"; NULL: as in the model, so that it
-                         * sounds the same to the last bit. Biases, norms and voices stay f32. */
+    const char *type;   /* of the large weights: "f32", "f16", "bf16"; "int8": of the convolutions that run in
+                         * 8 bits then; NULL: as in the model, so that it sounds the same to the last bit.
+                         * Biases, norms and voices stay f32. */
     const char *voices; /* names and patterns of the voices to take, "af_*,bm_george"; NULL: all */
     utter_import_progress_fn progress; /* NULL: none */
     void *progress_user;

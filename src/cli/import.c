@@ -10,7 +10,7 @@ enum { OPTION_OUTPUT = 1, OPTION_TYPE, OPTION_VOICES, OPTION_QUIET };
 
 static const struct arg_option options[] = {
     {OPTION_OUTPUT, 'o', "output", "FILE.gguf", "the file to write"},
-    {OPTION_TYPE, 0, "type", "TYPE", "store large weights as f32, f16 or bf16; else as they are"},
+    {OPTION_TYPE, 0, "type", "TYPE", "store large weights as f32, f16, bf16 or int8; else as they are"},
     {OPTION_VOICES, 0, "voices", "NAMES", "take these voices, not all: af_*,bm_george"},
     {OPTION_QUIET, 'q', "quiet", NULL, "no progress, no notes; warnings and errors only"},
     CLI_ENGINE_OPTIONS,

@@ -6,6 +6,12 @@
 #include "audio/decode.h"
 #include "fuzz.h"
 
+const char *__lsan_default_suppressions(void);
+
+const char *__lsan_default_suppressions(void) {
+    return "leak:libsndfile\nleak:libvorbis\nleak:libogg\nleak:libopus\nleak:libFLAC\nleak:libmpg123\n";
+}
+
 enum { MAX_S = 1, MAX_RATE_HZ = 192000 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {

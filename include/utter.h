@@ -154,7 +154,8 @@ UTTER_API void utter_engine_counters(const utter_engine *engine, utter_counters 
 /* ---- Voice: a loaded model ---------------------------------------------------------------- */
 
 typedef enum utter_backend {
-    UTTER_BACKEND_AUTO = 0, /* native; onnx for ONNX files that native cannot run; else espeak */
+    UTTER_BACKEND_AUTO = 0, /* native; onnx for ONNX files that native cannot run, and before native where
+                             * ONNX Runtime has CoreML; else espeak */
     UTTER_BACKEND_NATIVE,   /* utter's own kernels */
     UTTER_BACKEND_ESPEAK,   /* espeak-ng's formant voice, always there when built with it */
     UTTER_BACKEND_ONNX      /* ONNX Runtime, where its library is installed */
@@ -163,9 +164,11 @@ typedef enum utter_backend {
 typedef struct utter_voice_options {
     size_t size;
     utter_backend backend;
-    bool no_fallback; /* fail when what `backend` names cannot speak, instead of letting espeak do it */
-    /* What the onnx backend computes on: "cpu", "cuda" or "coreml". NULL: "cpu". Another than "cpu" makes
-     * AUTO choose that backend, and is ERROR_ARGUMENT with the other two. */
+    bool no_fallback; /* fail when what `backend` names, or `preferred`, cannot speak, instead of letting
+                       * another backend, another variant of the model or espeak do it */
+    /* What the onnx backend computes on: "cpu", "cuda" or "coreml". NULL: "cpu", with AUTO on a Mac "coreml"
+     * if ONNX Runtime has it. Another than "cpu" makes AUTO choose that backend, and is ERROR_ARGUMENT with
+     * the other two. */
     const char *provider;
     /* With AUTO, where native and onnx can both speak: NATIVE or ONNX goes first, AUTO leaves it to utter.
      * It decides which files of a folder count that holds both, and who opens an ONNX file. */
@@ -179,9 +182,10 @@ UTTER_API void utter_voice_options_init(utter_voice_options *options);
 
 /* Opens a model by its file or its folder; format and family are told by content. `path` NULL opens
  * the default voice: the house voice when it is installed, else espeak. A path "espeak" or
- * "espeak:LANG" names the formant voice. When a model cannot be loaded and falling back is allowed
- * the voice speaks through the next backend and utter_voice_info.fallback_reason says why; a path
- * that does not exist is always an error. */
+ * "espeak:LANG" names the formant voice. A folder may hold variants of one model, also as ONNX and as GGUF.
+ * When a model cannot be loaded and falling back is allowed the voice speaks through the other backend, a
+ * variant or espeak, and utter_voice_info.fallback_reason says why; a path that does not exist is always an
+ * error. */
 UTTER_API UTTER_CHECKED utter_status utter_voice_open(utter_engine *engine, const char *path,
                                                       const utter_voice_options *options,
                                                       utter_voice **out, utter_error *err);

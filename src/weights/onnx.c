@@ -32,6 +32,8 @@ enum {
 };
 enum { TYPE_UNDEFINED = 0, TYPE_INT = 2 };
 
+/* The fields that are read, by number and wire type. One that is listed and comes in another type
+ * is damage; one that is not listed is skipped, as a newer version of the format may have it. */
 #define SCHEMA(label, ...)                                                                         \
     {                                                                                              \
         .name = label, .kinds = (const uint8_t[]){__VA_ARGS__},                                    \
@@ -87,6 +89,8 @@ utter_status ut_onnx_copy_string(struct ut_onnx_reader *r, struct ut_pb_range ra
 }
 
 /* How often each field stands in the message, by field number below `n_counts`. */
+/* The first of the two walks: arrays get the size that the message itself shows, so that no claim
+ * of a file has to be believed. */
 static utter_status count_fields(struct ut_onnx_reader *r, struct ut_pb_range range,
                                  const struct ut_pb_schema *schema, size_t *counts,
                                  size_t n_counts) {
@@ -118,6 +122,8 @@ static utter_status add_string(struct ut_onnx_reader *r, struct ut_pb_range rang
 
 /* ---- Nodes ---------------------------------------------------------------------------------- */
 
+/* Packed into one field, or a field for each number: writers do both, and protobuf allows to mix
+ * them. */
 static utter_status read_ints(struct ut_onnx_reader *r, struct ut_pb_range range, size_t n_ints,
                               struct ut_onnx_attribute *out) {
     int64_t *ints;

@@ -28,6 +28,8 @@ static const struct {
     {"I64", UT_I64}, {"U64", UT_U64}, {"BOOL", UT_BOOL},
 };
 
+/* Types that the format has and nothing here computes with: told apart from names that are no type.
+ */
 static const char *const unreadable_dtypes[] = {"F8_E4M3", "F8_E5M2", "F8_E8M0", "C64",
                                                 "F4",      "F6_E2M3", "F6_E3M2"};
 
@@ -65,6 +67,7 @@ static utter_status read_dtype(const struct reader *r, ut_json_ref entry, enum u
                    status == UTTER_ERROR_FORMAT ? "does not exist" : "cannot be read");
 }
 
+/* A negative size that is read as unsigned is a huge one, which passes where sums are compared. */
 static bool read_unsigned(const struct reader *r, ut_json_ref value, uint64_t *out) {
     int64_t number;
     if (!ut_json_int64(r->header, value, &number) || number < 0) {
@@ -171,6 +174,8 @@ static utter_status read_metadata(struct reader *r, ut_json_ref object) {
     return UTTER_OK;
 }
 
+/* Empty tensors share their place with the one behind them and come before it, or they would look
+ * like an overlap. */
 static int compare_places(uint32_t a, uint32_t b, const void *context) {
     const struct ut_tensor *x = (const struct ut_tensor *)context + a;
     const struct ut_tensor *y = (const struct ut_tensor *)context + b;
@@ -192,6 +197,8 @@ static utter_status check_coverage(const struct reader *r) {
     for (size_t i = 0; i < weights->n_tensors; i++) {
         const struct ut_tensor *tensor = &weights->tensors[order[i]];
         size_t begin = (size_t)((const uint8_t *)tensor->data - r->data);
+        /* Neither gaps nor overlaps: what lies in a gap would be in the file for nobody to see, and
+         * two tensors that share bytes are two meanings of the same ones. */
         if (begin != covered) {
             return ut_fail(r->err, UTTER_ERROR_FORMAT,
                            "tensor \"%.100s\": its data begins at %zu, the one "
@@ -221,6 +228,7 @@ static utter_status read_header(struct reader *r) {
     utter_status status = UTTER_OK;
     for (ut_json_ref m = ut_json_first(r->header, 0); !status && m >= 0;
          m = ut_json_next(r->header, m)) {
+        /* n counts it as a tensor too: one place more than is needed. */
         if (strcmp(ut_json_key(r->header, m), "__metadata__") == 0) {
             status = read_metadata(r, m);
         } else {

@@ -209,6 +209,12 @@ static void voice_options(void **state) {
         ADD(&subject, utter_voice_options, backend, i32, values[i], "backend");
     }
     ADD(&subject, utter_voice_options, backend, i32, UTTER_BACKEND_ESPEAK, NULL);
+    ADD(&subject, utter_voice_options, preferred, i32, UTTER_BACKEND_ESPEAK, "preferred");
+    ADD(&subject, utter_voice_options, preferred, i32, UTTER_BACKEND_ONNX + 1, "preferred");
+    ADD(&subject, utter_voice_options, preferred, i32, INT32_MIN, "preferred");
+    ADD(&subject, utter_voice_options, preferred, i32, UTTER_BACKEND_NATIVE, NULL);
+    ADD(&subject, utter_voice_options, coreml_path, pointer, "", NULL);
+    ADD(&subject, utter_voice_options, coreml_path, pointer, "/nonexistent", NULL);
     ADD(&subject, utter_voice_options, no_fallback, flag, true, NULL);
     ADD(&subject, utter_voice_options, provider, pointer, "npu", "provider");
     ADD(&subject, utter_voice_options, provider, pointer, "", "provider");

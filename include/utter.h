@@ -110,6 +110,8 @@ typedef struct utter_engine_options {
     const char *precision;
     bool exact; /* every sum as the model defines it: no minimal filtering, which saves multiplications
                  * and costs up to 25 dB of the 130 dB that f32 has */
+    const char *tuning; /* path of a file of utter_tune: which layers use minimal filtering; NULL: what is built
+                         * in. A damaged file is a warning in the log, one of another processor level a note */
 } utter_engine_options;
 
 UTTER_API void utter_engine_options_init(utter_engine_options *options);
@@ -407,6 +409,22 @@ UTTER_API UTTER_CHECKED utter_status utter_trace(utter_engine *engine, const cha
                                                  const char *golden, const char *case_name,
                                                  const char *out_path, utter_trace_fn stage,
                                                  void *user, utter_error *err);
+
+/* ---- Tuning ------------------------------------------------------------------------------- */
+
+typedef struct utter_tuned {
+    size_t size;
+    int32_t n_in, n_out, n_taps; /* a layer's channels and kernel */
+    const char *scheme;          /* "F(4,7)", or "direct"; static storage */
+    double speedup;              /* against the plain convolution */
+} utter_tuned;
+typedef void (*utter_tuned_fn)(void *user, const utter_tuned *layer);
+
+/* Measures in a few seconds, on the engine's threads, which convolutions gain by minimal filtering and writes
+ * that to `path`, for utter_engine_options.tuning. `tell` (NULL: none) gets each layer as it is done. The file
+ * appears when it is complete. */
+UTTER_API UTTER_CHECKED utter_status utter_tune(utter_engine *engine, const char *path,
+                                                utter_tuned_fn tell, void *user, utter_error *err);
 
 /* ---- Import: any model file to one GGUF file ---------------------------------------------- */
 

@@ -35,6 +35,7 @@ TESTED_BY = {
     "cli/speak.c": "tests/cli/speak.py",
     "cli/text_input.c": "tests/cli/errors.py",
     "cli/trace.c": "tests/cli/commands.py",
+    "cli/tune.c": "tests/cli/commands.py",
     "cli/voices.c": "tests/cli/commands.py",
     "compute/attention.c": "tests/compute/ops.c",
     "kernels/kernels.c": "tests/kernels/checkkernels.c",

@@ -4,6 +4,7 @@
 #define UT_CLI_CLI_H
 
 #include <jansson.h>
+#include <limits.h>
 
 #include "args.h"
 #include "utter.h"
@@ -24,7 +25,7 @@ struct cli_command {
 };
 
 extern const struct cli_command speak_command, info_command, voices_command, backends_command,
-    trace_command, bench_command, import_command, config_command, eval_command;
+    trace_command, bench_command, import_command, config_command, eval_command, tune_command;
 
 /* ---- Options that most commands have ----------------------------------------------------------
  */
@@ -83,6 +84,7 @@ struct cli_common {
     utter_backend backend, preferred;
     const char *provider, *onnxruntime, *coreml_path;
     bool no_fallback, json, verbose, help;
+    bool untuned; /* the file of `utter tune` does not count */
 };
 
 /* Takes one of the options above; false with a message in args if its value is wrong. */
@@ -104,6 +106,8 @@ int cli_usage_fail(struct args *args, const struct cli_command *command, const c
  */
 
 /* Opens them as asked for; on failure prints an error and returns false with nothing to free. */
+/* Where `utter tune` writes by itself, and every engine looks; false when there is no such place. */
+bool cli_tuning_path(char path[PATH_MAX]);
 bool cli_open_engine(const struct cli_common *common, utter_engine **engine);
 bool cli_open_voice(const struct cli_common *common, utter_engine *engine, utter_voice **voice);
 

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "progress.h"
 
@@ -135,7 +136,10 @@ static void print_log(void *user, utter_log_level level, const char *message) {
 bool cli_open_engine(const struct cli_common *common, utter_engine **engine) {
     utter_engine_options options;
     utter_error err = {0};
+    char tuning[PATH_MAX];
     utter_engine_options_init(&options);
+    bool tuned = !common->untuned && !common->exact && cli_tuning_path(tuning);
+    options.tuning = tuned && access(tuning, F_OK) == 0 ? tuning : NULL;
     options.n_threads = common->n_threads;
     options.cpu = common->cpu;
     options.memory_limit_bytes = common->memory_limit_bytes;

@@ -8,7 +8,7 @@
 
 static const struct cli_command *const commands[] = {
     &speak_command,  &info_command,  &voices_command, &backends_command, &eval_command,
-    &import_command, &trace_command, &bench_command,  &config_command,
+    &import_command, &trace_command, &bench_command,  &config_command,   &tune_command,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

@@ -119,6 +119,9 @@ utter_status utter_engine_create(const utter_engine_options *options, utter_engi
         utter_engine_destroy(engine);
         return status;
     }
+    if (known.tuning) {
+        ut_tuning_load(engine, known.tuning);
+    }
     *out = engine;
     return UTTER_OK;
 }

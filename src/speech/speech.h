@@ -3,6 +3,7 @@
 #define UT_SPEECH_SPEECH_H
 
 #include "backend/chain.h"
+#include "compute/minimal.h"
 #include "models/variants.h"
 #include "speech/join.h"
 
@@ -11,6 +12,7 @@ struct utter_engine {
     struct ut_backend_context context;
     _Atomic uint64_t n_voices, n_voice_fallbacks, n_units, n_unit_fallbacks, n_unit_failures;
     char *onnxruntime_path; /* NULL: the usual places */
+    struct ut_minimal_table tuning; /* that context.compute uses where a file was given */
 };
 
 struct utter_voice {
@@ -63,6 +65,11 @@ void ut_options_write(void *out, const void *result, size_t result_size);
 UTTER_CHECKED utter_status ut_options_resolve(const utter_voice *voice,
                                               const utter_speak_options *options,
                                               struct ut_speak_params *out, utter_error *err);
+
+/* ---- tune.c ---- */
+
+/* Uses the table in a file of utter_tune; a warning when it is damaged, a note when it is of another level. */
+void ut_tuning_load(utter_engine *engine, const char *path);
 
 /* ---- standby.c ---- */
 

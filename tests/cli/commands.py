@@ -1,9 +1,10 @@
 """The commands beside speak: help, info, voices, backends, trace, bench (config: config.py)."""
 import json
+import tempfile
 
 from program import DATA, HOUSE, IDS, MULTI, TINY, ProgramTest, main
 
-COMMANDS = ["speak", "info", "voices", "backends", "import", "trace", "bench", "config"]
+COMMANDS = ["speak", "info", "voices", "backends", "import", "trace", "bench", "config", "tune"]
 
 
 class Help(ProgramTest):
@@ -60,6 +61,25 @@ class Voices(ProgramTest):
         answer = json.loads(self.ok("voices", "-m", MULTI, "--json").stdout)
         self.assertEqual(answer["speakers"][1], {"index": 1, "name": "spk1"})
         self.assertEqual(len(answer["speakers"]), 3)
+
+
+class Tune(ProgramTest):
+    def test_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            env = {"XDG_CACHE_HOME": folder + "/new"}
+            path = folder + "/new/utter/tuning.json"
+            report = json.loads(self.ok("tune", "--json", "--threads", "1", env=env).stdout)
+            self.assertEqual(report["output"], path)
+            with open(path) as file:
+                written = json.load(file)
+            self.assertEqual(written["cpu"], report["cpu"])
+            self.assertEqual([layer["scheme"] for layer in written["layers"]],
+                             [layer["scheme"] for layer in report["layers"]])
+            self.assertEqual(self.ok("backends", env=env).stderr, b"")
+            with open(path, "w") as file:
+                file.write("{")
+            self.assertIn(b"is not used", self.ok("backends", env=env).stderr)
+            self.assertEqual(self.ok("backends", "--exact", env=env).stderr, b"")
 
 
 class Backends(ProgramTest):

@@ -25,6 +25,13 @@ static int narrow_i8(enum ut_cpu_level level, const struct ut_narrow **kinds) {
         }
         kinds[n++] = &ut_kernels_i8_avx2;
     }
+#elif UT_HAVE_NEON
+    if (level == UT_CPU_NEON) {
+        if (ut_cpu_features()->dot_product) {
+            kinds[n++] = &ut_kernels_i8_neon_dot;
+        }
+        kinds[n++] = &ut_kernels_i8_neon;
+    }
 #endif
     if (level == UT_CPU_SCALAR) {
         kinds[n++] = &ut_kernels_i8_scalar;
@@ -33,7 +40,25 @@ static int narrow_i8(enum ut_cpu_level level, const struct ut_narrow **kinds) {
 }
 
 static int narrow_b16(enum ut_cpu_level level, const struct ut_narrow **kinds) {
-    return 0;
+    int n = 0;
+#if UT_HAVE_X86
+    if (level == UT_CPU_AVX512) {
+        if (ut_cpu_features()->avx512_bf16) {
+            kinds[n++] = &ut_kernels_b16_avx512_dot;
+        }
+        kinds[n++] = &ut_kernels_b16_avx512;
+    } else if (level == UT_CPU_AVX2) {
+        kinds[n++] = &ut_kernels_b16_avx2;
+    }
+#elif UT_HAVE_NEON
+    if (level == UT_CPU_NEON) {
+        kinds[n++] = &ut_kernels_b16_neon;
+    }
+#endif
+    if (level == UT_CPU_SCALAR) {
+        kinds[n++] = &ut_kernels_b16_scalar;
+    }
+    return n;
 }
 
 int ut_kernels_narrow_kinds(enum ut_cpu_level level, bool is_float,

@@ -22,6 +22,9 @@ void ut_kernels_fill_elementwise_neon(struct ut_kernels *table);
 extern const struct ut_narrow ut_kernels_i8_scalar;
 extern const struct ut_narrow ut_kernels_i8_avx2, ut_kernels_i8_avx2_vnni;
 extern const struct ut_narrow ut_kernels_i8_avx512, ut_kernels_i8_avx512_vnni;
+extern const struct ut_narrow ut_kernels_i8_neon, ut_kernels_i8_neon_dot;
+extern const struct ut_narrow ut_kernels_b16_scalar, ut_kernels_b16_avx2, ut_kernels_b16_avx512;
+extern const struct ut_narrow ut_kernels_b16_avx512_dot, ut_kernels_b16_neon;
 
 /* The tables of narrow arithmetic that this processor can run at a level, the one in use first; bfloat16
  * where is_float, else int8. Returns how many, at most UT_KERNELS_MAX_NARROW. */

@@ -1,12 +1,14 @@
-/* Checks of narrow arithmetic. int8 must give the bits of the scalar table whatever the level; its
- * rows lie in memory as the table likes, so they are compared through a convolution with the
- * identity. */
+/* Checks of narrow arithmetic. int8 must give the bits of the scalar table whatever the level,
+ * bfloat16 is compared with double. Rows lie in memory as a table likes, so they are read through a
+ * convolution with the identity. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "checkkernels.h"
+#include "base/half_float.h"
 #include "kernels/levels.h"
+#include "quant/half.h"
 
 enum {
     BIAS = 1,
@@ -268,8 +270,100 @@ static void make_input(struct check *c, struct narrow_test *t) {
     }
 }
 
-static void check_one(struct check *c, const struct ut_narrow *kind, struct conv_shape s,
-                      int flags) {
+/* ---- bfloat16 ---- */
+
+static float rounded(float x) {
+    return ut_float_from_bf16(ut_bf16_from_f32(x));
+}
+
+/* The sum of output (r, o), and its error: as check_conv's, with what is subnormal taken for zero.
+ */
+static double exact_sum(const struct narrow_test *t, int r, int o, double *bound) {
+    const struct conv_shape *s = &t->shape;
+    const float *w = t->weights + (size_t)o * (size_t)s->n_taps * (size_t)s->n_in;
+    int first = s->dilation < 0 ? (s->n_taps - 1) * -s->dilation : 0;
+    double sum = t->flags & BIAS ? t->bias[o] : 0, size = fabs(sum);
+    for (int k = 0; k < s->n_taps; k++) {
+        const float *row = t->input + (size_t)(first + r + k * s->dilation) * (size_t)s->n_in;
+        for (int c = 0; c < s->n_in; c++) { /* the scale of a row with what is not finite is NaN */
+            double x = isfinite(row[c]) ? rounded(row[c]) : NAN;
+            double product = x * rounded(w[k * s->n_in + c]);
+            sum += product;
+            size += fabs(product);
+        }
+    }
+    *bound = (s->n_taps * (s->n_in + 1) + 5) * (UNIT * size + 0x1p-126);
+    return sum;
+}
+
+static double addend(const struct narrow_test *t, const float *p, ptrdiff_t row, int r, int o) {
+    if (!p) {
+        return 0;
+    }
+    return p == t->level.op.y ? t->before[(size_t)r * (size_t)t->shape.n_out + (size_t)o]
+                              : p[r * row + o];
+}
+
+static void check_b16_element(struct check *c, const struct narrow_test *t, int r, int o) {
+    const struct ut_narrow_conv *op = &t->level.op;
+    double bound, sum = exact_sum(t, r, o, &bound);
+    double a = addend(t, op->add, op->add_row, r, o), b = addend(t, op->add2, op->add2_row, r, o);
+    double want = (sum + a + b) * op->scale;
+    bound += 5 * UNIT * (fabs(a) + fabs(b));
+    if (op->y) {
+        check_close(c, op->y[r * op->y_row + o], want, bound, r, o);
+    }
+    if (op->y_act) {
+        double act = want > 0 ? want : want * op->slope;
+        check_close(c, op->y_act[r * op->y_act_row + o], act, bound, r, o);
+    }
+}
+
+/* Narrow rows against the floats that they were rounded from. */
+static void check_b16_rows(struct check *c, const struct ut_narrow *kind,
+                           const struct ut_narrow_rows *got, const float *from, ptrdiff_t pitch,
+                           int n_rows, int n_ch) {
+    float *values = values_of(kind, got, n_rows, n_ch);
+    for (int r = 0; r < n_rows; r++) {
+        float largest = 0, poison = 0;
+        for (int i = 0; i < n_ch; i++) {
+            largest = fmaxf(largest, fabsf(from[r * pitch + i]));
+            poison += 0 * from[r * pitch + i];
+        }
+        check_same(c, got->scale[r * got->scale_row], (largest > 0 ? 1 : 0) + poison, r, 0,
+                   "scale");
+        for (int i = 0; i < n_ch; i++) {
+            double want = poison == 0 ? rounded(from[r * pitch + i]) : NAN;
+            check_close(c, values[r * n_ch + i], want, 0x1p-126, r, i);
+        }
+    }
+    free(values);
+}
+
+static void compare_b16(struct check *c, const struct narrow_test *t) {
+    enum { MAX_WORK = 1 << 19 }; /* products in double; of the big shapes a sample is checked */
+    const struct ut_narrow_conv *op = &t->level.op;
+    int n_rows = t->shape.n_rows, n_out = t->shape.n_out;
+    long work = (long)n_rows * n_out * t->shape.n_taps * t->shape.n_in;
+    for (int r = 0; r < n_rows; r++) {
+        for (int o = 0; o < n_out; o++) {
+            if (random_int(c, 0, (int)(work / MAX_WORK)) == 0) {
+                check_b16_element(c, t, r, o);
+            }
+        }
+    }
+    check_outside(c, &t->level.y, op->y_row, op->y ? n_rows : 0, n_out);
+    check_outside(c, &t->level.act, op->y_act_row, op->y_act ? n_rows : 0, n_out);
+    if (op->q.data && op->y_act) {
+        check_b16_rows(c, t->level.kind, &op->q, op->y_act, op->y_act_row, n_rows, n_out);
+        check_rows_outside(c, t->level.kind, &t->level.q, &t->level.q_scale, &op->q, n_rows, n_out);
+    }
+}
+
+/* ---- Cases ---- */
+
+static void check_one(struct check *c, const struct ut_narrow *kind, struct conv_shape s, int flags,
+                      bool is_b16) {
     struct narrow_test t = {
         .shape = s,
         .flags = flags,
@@ -292,23 +386,29 @@ static void check_one(struct check *c, const struct ut_narrow *kind, struct conv
     t.add2 = floats(c, n_rows * (n_out + (size_t)t.add_gap));
     t.before = floats(c, n_rows * n_out);
     make_side(c, &t.level, &t, kind);
-    make_side(c, &t.scalar, &t, ut_kernels_get(UT_CPU_SCALAR)->i8);
+    if (!is_b16) {
+        make_side(c, &t.scalar, &t, ut_kernels_get(UT_CPU_SCALAR)->i8);
+        run_rows(&t.scalar, 0, s.n_rows);
+    }
     bool split = random_int(c, 0, 1);
     for (int r = 0, end; r < s.n_rows; r = end) {
         end = split ? next_split(c, r, s.n_rows) : s.n_rows;
         run_rows(&t.level, r, end);
     }
-    run_rows(&t.scalar, 0, s.n_rows);
-    compare(c, &t);
+    if (is_b16) {
+        compare_b16(c, &t);
+    } else {
+        compare(c, &t);
+        free_side(&t.scalar);
+    }
     float *arrays[] = {t.input, t.weights, t.bias, t.add, t.add2, t.before};
     for (int i = 0; i < COUNT(arrays); i++) {
         free(arrays[i]);
     }
     free_side(&t.level);
-    free_side(&t.scalar);
 }
 
-static void check_conv_kind(struct check *c, const struct ut_narrow *kind) {
+static void check_conv_kind(struct check *c, const struct ut_narrow *kind, bool is_b16) {
     for (int size = 0; size <= 130; size++) {
         for (int which = 0; which < 3; which++) {
             struct conv_shape s = {
@@ -319,13 +419,13 @@ static void check_conv_kind(struct check *c, const struct ut_narrow *kind) {
                 .dilation = random_int(c, -3, 12),
                 .y_stride = random_int(c, 1, 3),
             };
-            check_one(c, kind, s, random_int(c, 0, ALL_FLAGS));
+            check_one(c, kind, s, random_int(c, 0, ALL_FLAGS), is_b16);
         }
     }
     for (int i = 0; i < n_conv_shapes; i++) {
         struct conv_shape s = conv_shapes[i];
         s.n_rows = random_int(c, 1, 1 + (1 << 23) / (s.n_in * s.n_out * s.n_taps));
-        check_one(c, kind, s, BIAS | ACT | random_int(c, 0, ALL_FLAGS & ~SPECIALS));
+        check_one(c, kind, s, BIAS | ACT | random_int(c, 0, ALL_FLAGS & ~SPECIALS), is_b16);
     }
 }
 
@@ -360,16 +460,38 @@ void check_conv_i8(struct check *c) {
     const struct ut_narrow *kinds[UT_KERNELS_MAX_NARROW];
     int n = ut_kernels_narrow_kinds(c->table->level, false, kinds);
     for (int i = 0; i < n; i++) {
-        check_conv_kind(c, kinds[i]);
+        check_conv_kind(c, kinds[i], false);
         check_extremes(c, kinds[i]);
+    }
+}
+
+void check_conv_b16(struct check *c) {
+    const struct ut_narrow *kinds[UT_KERNELS_MAX_NARROW];
+    int n = ut_kernels_narrow_kinds(c->table->level, true, kinds);
+    for (int i = 0; i < n; i++) {
+        check_conv_kind(c, kinds[i], true);
     }
 }
 
 /* ---- Rows of floats into narrow form ---- */
 
+static void check_same_as_scalar(struct check *c, const struct ut_narrow *kind,
+                                 const struct ut_narrow_rows *got, const float *x, int n_rows,
+                                 int n_ch) {
+    const struct ut_narrow *scalar = ut_kernels_get(UT_CPU_SCALAR)->i8;
+    struct narrow_test t = {.zero = got->zero};
+    struct ut_narrow_rows want =
+        narrow_rows(&t, scalar, &t.scalar.x, &t.scalar.x_scale, n_rows, n_ch, 0, t.zero);
+    struct ut_modulate plain = {.x = x, .x_row = n_ch, .slope = 1, .n_rows = n_rows, .n_ch = n_ch};
+    scalar->quantize(&plain, &want);
+    check_same_rows(c, kind, got, &want, n_rows, n_ch);
+    block_free(&t.scalar.x);
+    block_free(&t.scalar.x_scale);
+}
+
 /* A modulation and its rounding must give what rounding the level's own modulated rows gives. */
 static void check_quantize(struct check *c, const struct ut_narrow *kind, int n_rows, int n_ch,
-                           int flags) {
+                           int flags, bool is_b16) {
     enum { AFFINE = 1, SNAKE = 2, IDENTITY = 4 };
     struct narrow_test t = {.shape = {"", n_ch, n_ch, 1, 1, n_rows, 1},
                             .flags = flags & 8 ? SPECIALS : 0,
@@ -398,32 +520,38 @@ static void check_quantize(struct check *c, const struct ut_narrow *kind, int n_
     struct ut_narrow_rows got =
         narrow_rows(&t, kind, &t.level.x, &t.level.x_scale, n_rows, n_ch, t.x_gap, t.zero);
     kind->quantize(&from, &got);
-    const struct ut_narrow *scalar = ut_kernels_get(UT_CPU_SCALAR)->i8;
-    struct ut_narrow_rows want =
-        narrow_rows(&t, scalar, &t.scalar.x, &t.scalar.x_scale, n_rows, n_ch, 0, t.zero);
-    struct ut_modulate plain = {
-        .x = modulated, .x_row = n_ch, .slope = 1, .n_rows = n_rows, .n_ch = n_ch};
-    scalar->quantize(&plain, &want);
-    check_same_rows(c, kind, &got, &want, n_rows, n_ch);
     check_rows_outside(c, kind, &t.level.x, &t.level.x_scale, &got, n_rows, n_ch);
-    struct block *blocks[] = {&t.level.x, &t.level.x_scale, &t.scalar.x, &t.scalar.x_scale};
+    if (is_b16) {
+        check_b16_rows(c, kind, &got, modulated, n_ch, n_rows, n_ch);
+    } else {
+        check_same_as_scalar(c, kind, &got, modulated, n_rows, n_ch);
+    }
+    block_free(&t.level.x);
+    block_free(&t.level.x_scale);
     for (int i = 0; i < 4; i++) {
-        block_free(blocks[i]);
         free(per_channel[i]);
     }
     free(modulated);
     free(t.input);
 }
 
-void check_quantize_i8(struct check *c) {
+static void check_quantize_kinds(struct check *c, bool is_b16) {
     const struct ut_narrow *kinds[UT_KERNELS_MAX_NARROW];
-    int n = ut_kernels_narrow_kinds(c->table->level, false, kinds);
+    int n = ut_kernels_narrow_kinds(c->table->level, is_b16, kinds);
     for (int i = 0; i < n; i++) {
         for (int size = 0; size <= 130; size++) {
             check_quantize(c, kinds[i], random_int(c, 1, 20), size > 0 ? size : 1,
-                           random_int(c, 0, 31));
-            check_quantize(c, kinds[i], size, random_int(c, 1, 40), random_int(c, 0, 31));
+                           random_int(c, 0, 31), is_b16);
+            check_quantize(c, kinds[i], size, random_int(c, 1, 40), random_int(c, 0, 31), is_b16);
         }
-        check_quantize(c, kinds[i], 3, UT_NARROW_MAX_CH, 16);
+        check_quantize(c, kinds[i], 3, UT_NARROW_MAX_CH, 16, is_b16);
     }
+}
+
+void check_quantize_i8(struct check *c) {
+    check_quantize_kinds(c, false);
+}
+
+void check_quantize_b16(struct check *c) {
+    check_quantize_kinds(c, true);
 }

@@ -53,6 +53,8 @@ static const struct entry {
 static const struct entry narrow_entries[] = {
     {"conv_i8", 0, check_conv_i8},
     {"quantize_i8", 0, check_quantize_i8},
+    {"conv_b16", 0, check_conv_b16},
+    {"quantize_b16", 0, check_quantize_b16},
 };
 
 /* Entries that are the scalar function at higher levels too. */

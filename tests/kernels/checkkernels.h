@@ -74,6 +74,8 @@ void check_conv_f16(struct check *c);
 void check_conv_bf16(struct check *c);
 void check_conv_i8(struct check *c);
 void check_quantize_i8(struct check *c);
+void check_conv_b16(struct check *c);
+void check_quantize_b16(struct check *c);
 void check_filter_in(struct check *c);
 void check_filter_out(struct check *c);
 void check_depthwise(struct check *c);

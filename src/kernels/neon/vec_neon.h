@@ -7,10 +7,13 @@
 
 #include <arm_neon.h>
 #include <stdint.h>
+#include <string.h>
 
+#define V_REGISTER "w" /* of an inline assembly */
 enum { V_WIDTH = 4 };
 typedef float32x4_t v_float;
 typedef uint32x4_t v_mask; /* all bits of an element, or none */
+typedef int32x4_t v_int;   /* 4 words of 32 bits */
 
 static inline v_float v_set(float x) {
     return vdupq_n_f32(x);
@@ -142,6 +145,10 @@ static inline v_mask v_greater(v_float a, v_float b) {
     return vcgtq_f32(a, b);
 }
 
+static inline v_mask v_equal(v_float a, v_float b) {
+    return vceqq_f32(a, b);
+}
+
 static inline v_float v_select(v_mask condition, v_float yes, v_float no) {
     return vbslq_f32(condition, yes, no);
 }
@@ -152,6 +159,106 @@ static inline float v_sum(v_float a) {
 
 static inline float v_largest(v_float a) {
     return vmaxvq_f32(a);
+}
+
+/* ---- Words of 32 bits, for narrow arithmetic ---- */
+
+static inline v_int v_load_words(const void *p) {
+    return vreinterpretq_s32_u8(vld1q_u8(p));
+}
+
+/* The 4 bytes at p, at any alignment, in every element. */
+static inline v_int v_set_word(const void *p) {
+    int32_t word;
+    memcpy(&word, p, sizeof word);
+    return vdupq_n_s32(word);
+}
+
+static inline v_int v_set_int(int32_t x) {
+    return vdupq_n_s32(x);
+}
+
+static inline v_int v_add_int(v_int a, v_int b) {
+    return vaddq_s32(a, b);
+}
+
+/* The steps of narrow sums: each element adds the products of the channels in one word of a row by
+ * those in one word of weights. Four signed bytes each, the weights of the first two channels of all
+ * elements before those of the other two: a pair of products is at most 2 * 128 * 127 in size, and
+ * two of them, 32512 each way at most in 16 bits, do not overflow. */
+static inline v_int v_add_byte_pair_products(v_int sums, v_int row, v_int weights) {
+    int16x8_t pairs = vreinterpretq_s16_s32(row);
+    int8x16_t w = vreinterpretq_s8_s32(weights);
+    int8x8_t first = vreinterpret_s8_s16(vdup_laneq_s16(pairs, 0));
+    int8x8_t second = vreinterpret_s8_s16(vdup_laneq_s16(pairs, 1));
+    int16x8_t products = vmull_s8(vget_low_s8(w), first);
+    return vpadalq_s16(sums, vmlal_s8(products, vget_high_s8(w), second));
+}
+
+#ifdef __ARM_FEATURE_DOTPROD
+/* Four signed bytes each. */
+static inline v_int v_add_byte_products(v_int sums, v_int row, v_int weights) {
+    return vdotq_s32(sums, vreinterpretq_s8_s32(row), vreinterpretq_s8_s32(weights));
+}
+#endif
+
+/* Two bfloat16 each, in order. */
+static inline v_float v_add_bf16_products(v_float sums, v_int row, v_int weights) {
+    const int32x4_t upper = vdupq_n_s32(-0x10000);
+    sums = vfmaq_f32(sums, vreinterpretq_f32_s32(vshlq_n_s32(row, 16)),
+                     vreinterpretq_f32_s32(vshlq_n_s32(weights, 16)));
+    return vfmaq_f32(sums, vreinterpretq_f32_s32(vandq_s32(row, upper)),
+                     vreinterpretq_f32_s32(vandq_s32(weights, upper)));
+}
+
+/* The bits of a float and of its opposite: in their order as integers, non-negative floats come in
+ * their own order, then infinity, then NaN; what has a sign is below zero. */
+static inline v_int v_bits(v_float a) {
+    return vreinterpretq_s32_f32(a);
+}
+
+static inline v_int v_opposite_bits(v_float a) {
+    return vreinterpretq_s32_f32(vnegq_f32(a));
+}
+
+static inline v_int v_max_int(v_int a, v_int b) {
+    return vmaxq_s32(a, b);
+}
+
+/* The largest element of each of four vectors, their bits as four floats. */
+static inline void v_store_largest(float *p, const v_int x[4]) {
+    int32x4_t largest = vpmaxq_s32(vpmaxq_s32(x[0], x[1]), vpmaxq_s32(x[2], x[3]));
+    vst1q_f32(p, vreinterpretq_f32_s32(largest));
+}
+
+static inline v_float v_from_int(v_int a) {
+    return vcvtq_f32_s32(a);
+}
+
+/* To the nearest integer, ties to even; of NaN, 0. */
+static inline v_int v_round_int(v_float a) {
+    return vcvtnq_s32_f32(a);
+}
+
+/* bfloat16 to nearest even, in the lower half of each element; of NaN, anything. */
+static inline v_int v_bf16_bits(v_float a) {
+    uint32x4_t bits = vreinterpretq_u32_f32(a);
+    uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    bits = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
+    return vreinterpretq_s32_u32(vshrq_n_u32(bits, 16));
+}
+
+/* The lowest byte of the first n elements. */
+static inline void v_store_bytes(void *p, v_int x, int n) {
+    int16x4_t halves = vmovn_s32(x);
+    int8x8_t bytes = vmovn_s16(vcombine_s16(halves, halves));
+    memcpy(p, &bytes, (size_t)(n < V_WIDTH ? n : V_WIDTH));
+}
+
+/* The lower half of the first n elements. */
+static inline void v_store_halves(void *p, v_int x, int n) {
+    int16x4_t halves = vmovn_s32(x);
+    memcpy(p, &halves, (size_t)(n < V_WIDTH ? n : V_WIDTH) * 2);
 }
 
 #endif

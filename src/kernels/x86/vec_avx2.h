@@ -195,6 +195,15 @@ static inline v_int v_add_byte_products(v_int sums, v_int row, v_int weights) {
 }
 #endif
 
+/* Two bfloat16 each, in order. */
+static inline v_float v_add_bf16_products(v_float sums, v_int row, v_int weights) {
+    const __m256i upper = _mm256_set1_epi32(-0x10000);
+    __m256 low = _mm256_castsi256_ps(_mm256_slli_epi32(row, 16));
+    sums = _mm256_fmadd_ps(low, _mm256_castsi256_ps(_mm256_slli_epi32(weights, 16)), sums);
+    __m256 high = _mm256_castsi256_ps(_mm256_and_si256(row, upper));
+    return _mm256_fmadd_ps(high, _mm256_castsi256_ps(_mm256_and_si256(weights, upper)), sums);
+}
+
 /* The bits of a float and of its opposite: in their order as integers, non-negative floats come in
  * their own order, then infinity, then NaN; what has a sign is below zero. */
 static inline v_int v_bits(v_float a) {

@@ -12,7 +12,8 @@
  * Every level gives the same bits (but for the sines of a modulation): integer sums are exact, and what
  * follows them is the same chain of single-precision operations, fused where it says fma.
  *
- * bfloat16: scales are 1 (NaN or 0 as below), values are rounded to nearest even, sums are in f32. */
+ * bfloat16: scales are 1 (NaN or 0 as below), values are rounded to nearest even, sums are in f32: each
+ * product and sum is rounded at most once, in any order, and what is subnormal may count as zero. */
 #ifndef UT_KERNELS_NARROW_H
 #define UT_KERNELS_NARROW_H
 

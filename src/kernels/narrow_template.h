@@ -392,16 +392,12 @@ static __attribute__((noinline)) void conv_panel(const struct ut_narrow_conv *op
     for (; t + TILE_ROWS <= end; t += TILE_ROWS, out += TILE_ROWS * out_row) {
         conv_tile(op, out, out_row, t, w, TILE_ROWS);
     }
-    if (TILE_ROWS > 8 && t + 8 <= end) {
-        conv_tile(op, out, out_row, t, w, TILE_ROWS > 8 ? 8 : 1);
-        t += 8, out += 8 * out_row;
-    }
-    if (t + 4 <= end) {
-        conv_tile(op, out, out_row, t, w, 4);
+    if (TILE_ROWS > 4 && t + 4 <= end) {
+        conv_tile(op, out, out_row, t, w, TILE_ROWS > 4 ? 4 : 1);
         t += 4, out += 4 * out_row;
     }
-    if (t + 2 <= end) {
-        conv_tile(op, out, out_row, t, w, 2);
+    if (TILE_ROWS > 2 && t + 2 <= end) {
+        conv_tile(op, out, out_row, t, w, TILE_ROWS > 2 ? 2 : 1);
         t += 2, out += 2 * out_row;
     }
     if (t < end) {

@@ -1,8 +1,8 @@
 /* The narrow arithmetic of narrow.h on the vector primitives of one level. The including file has
  * included its vec_*.h and defined
  *
- *   TILE_ROWS, PANEL_VECTORS   the largest tile: rows x vectors of channels, whose sums and totals must
- *                              fit the registers beside PANEL_VECTORS vectors of weights and one of a row
+ *   TILE_ROWS, PANEL_VECTORS   the largest tile: rows x vectors of channels, whose sums, and totals where
+ *                              there are 32 registers, must fit beside its weights and one word of a row
  *   STORED                     how a value of a row lies in memory, see below
  *   ADD_PRODUCTS               v_add_*_products() of the level: a step of the sums
  *   PLACE_OF_WEIGHT(o, c)      byte of channel c of the word o in a vector, where it is not o * 4 on

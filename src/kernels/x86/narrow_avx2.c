@@ -1,5 +1,6 @@
 /* int8 on AVX2: values of 8 bits kept in 16, for the products of unsigned by signed bytes of this
- * level saturate (2 * 255 * 127). */
+ * level saturate (2 * 255 * 127). The sums of 6 rows x 16 channels fill the registers, their totals
+ * lie in the L1 cache. */
 #include "kernels/x86/vec_avx2.h"
 
 #define TILE_ROWS 6

@@ -27,7 +27,7 @@ test-tsan: build-tsan/build.ninja
 # Kernels, arithmetic, weights and golden traces of AArch64, under qemu-user where this machine is of
 # another kind: the tests that take an emulated processor less than a minute and a half.
 NEON_TESTS = kernels-cpu kernels-neon base-json base-nearest quant-half quant-dequantize quant-quantize \
-    compute-arena compute-ops compute-pool compute-rng compute-time_conv compute-lstm weights-blocks \
+    compute-arena compute-narrow compute-ops compute-pool compute-rng compute-time_conv compute-lstm weights-blocks \
     weights-detect weights-dtype weights-gguf weights-gguf_values weights-onnx weights-onnx_tensor \
     weights-protobuf weights-pickle weights-safetensors weights-table weights-torch \
     weights-torch_tensor weights-zip models-trace piper-decoder piper-session kokoro-layout kokoro-text_side

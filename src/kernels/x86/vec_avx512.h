@@ -6,6 +6,7 @@
 
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 #define V_REGISTER "v" /* of an inline assembly */
 enum { V_WIDTH = 16 };
@@ -151,7 +152,9 @@ static inline v_int v_load_words(const void *p) {
 
 /* The 4 bytes at p, at any alignment, in every element. */
 static inline v_int v_set_word(const void *p) {
-    return _mm512_set1_epi32(*(const int32_t __attribute__((aligned(1), may_alias)) *)p);
+    int32_t word;
+    memcpy(&word, p, sizeof word);
+    return _mm512_set1_epi32(word);
 }
 
 static inline v_int v_set_int(int32_t x) {

@@ -13,7 +13,7 @@ MAY_INCLUDE = {
     "weights": ["base", "quant"],
     "text": ["base"],
     "audio": ["base"],
-    "compute": ["base", "kernels", "weights"],
+    "compute": ["base", "kernels", "quant", "weights"],
     "models": ["base", "kernels", "quant", "weights", "compute"],
     "backend": ["base", "kernels", "weights", "compute", "text", "models"],
     "speech": ["base", "kernels", "weights", "compute", "text", "audio", "models", "backend"],

@@ -66,6 +66,7 @@ struct ut_layer_source {
      * narrow arithmetic rounds to, for layers that are parts of one tensor; NULL: as each layer asks for. */
     const struct ut_tensor *scale;
     bool negate; /* weights and bias: folds a subtraction into the layer */
+    bool half;    /* f32 weights may be kept as f16, where memory counts more than 11 bits */
     bool minimal; /* may be packed for minimal filtering: stride 1, run by those who know of it */
     int n_out, n_taps, n_in;
 };

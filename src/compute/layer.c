@@ -8,6 +8,7 @@
 #include "compute/layer.h"
 #include "compute/minimal.h"
 #include "compute/narrow.h"
+#include "quant/half.h"
 
 struct ut_layer_source ut_layer_source_conv(const struct ut_tensor *weight,
                                             const struct ut_tensor *bias) {
@@ -306,6 +307,39 @@ utter_status ut_layer_pack_panels(const struct ut_compute *compute,
     return job.bad ? ut_layer_fail_not_finite(source->weight, err) : UTTER_OK;
 }
 
+static bool fits_half(const struct ut_tensor *tensor) {
+    const float *values = tensor->data;
+    for (size_t i = 0, n = (size_t)ut_tensor_n_elements(tensor); i < n; i++) {
+        if (!(fabsf(values[i]) < 65504)) {
+            return false; /* what is not finite is reported from its f32 */
+        }
+    }
+    return true;
+}
+
+/* Packs f32 weights as f16. */
+static utter_status pack_halves(const struct ut_compute *compute,
+                                const struct ut_layer_source *source, struct ut_mem *mem,
+                                void *panels, utter_error *err) {
+    size_t n = (size_t)ut_tensor_n_elements(source->weight);
+    uint16_t *halves = ut_mem_alloc(mem, UT_MEM_OTHER, n * sizeof *halves);
+    if (!halves) {
+        return ut_fail_memory(err, n * sizeof *halves);
+    }
+    for (size_t i = 0; i < n; i++) {
+        halves[i] = ut_f16_from_f32(((const float *)source->weight->data)[i]);
+    }
+    struct ut_tensor weight = *source->weight;
+    weight.type = UT_F16;
+    weight.data = halves;
+    weight.n_bytes = n * sizeof *halves;
+    struct ut_layer_source half = *source;
+    half.weight = &weight;
+    utter_status status = ut_layer_pack_panels(compute, &half, panels, err);
+    ut_mem_free(mem, halves);
+    return status;
+}
+
 static utter_status pack_floats(const struct ut_compute *compute, struct ut_arena *arena,
                                 const struct ut_layer_source *source, struct ut_layer *out,
                                 utter_error *err) {
@@ -314,20 +348,23 @@ static utter_status pack_floats(const struct ut_compute *compute, struct ut_aren
         source->minimal && weight->type == UT_F32
             ? ut_minimal_choose(compute, source->n_in, source->n_out, source->n_taps)
             : NULL;
+    bool half = source->half && !scheme && weight->type == UT_F32 && fits_half(weight);
     int panel = compute->kernels->panel, n_panels = (source->n_out + panel - 1) / panel;
     size_t n_padded = (size_t)n_panels * (size_t)panel;
     size_t n = n_padded * (size_t)source->n_taps * (size_t)source->n_in;
-    *out = (struct ut_layer){.type = weight->type,
+    *out = (struct ut_layer){.type = half ? UT_F16 : weight->type,
                              .n_out = source->n_out,
                              .n_in = source->n_in,
                              .n_taps = source->n_taps};
     utter_status status = UTTER_OK;
     if (scheme) {
         status = ut_minimal_pack(compute, arena, scheme, source, out, err);
-    } else if ((out->panels = ut_arena_alloc(arena, n, ut_dtype_size(weight->type)))) {
-        status = ut_layer_pack_panels(compute, source, out->panels, err);
+    } else if (!(out->panels = ut_arena_alloc(arena, n, ut_dtype_size(out->type)))) {
+        status = ut_fail_memory(err, n * ut_dtype_size(out->type));
+    } else if (half) {
+        status = pack_halves(compute, source, arena->mem, out->panels, err);
     } else {
-        status = ut_fail_memory(err, n * ut_dtype_size(weight->type));
+        status = ut_layer_pack_panels(compute, source, out->panels, err);
     }
     return status ? status : ut_layer_pack_bias(arena, source, n_padded, &out->bias, err);
 }

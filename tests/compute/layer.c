@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/half_float.h"
 #include "compute/narrow.h"
 #include "kernels/cpu.h"
 
@@ -284,12 +285,40 @@ static void steps_of_a_weight(void **state) {
     assert_true(out.dims[0] == 2 && ((const float *)out.data)[1] == 3);
 }
 
+/* Asked for halves, a layer holds its weights rounded to 11 bits, unless one of them is too large. */
+static void halves_where_they_fit(void **state) {
+    struct fixture *f = *state;
+    fill(f);
+    f->w[7] = 2049; /* between two halves: to the even one, 2048 */
+    struct ut_tensor weight = tensor_of(f, 5, 3, 2);
+    struct ut_layer_source source = ut_layer_source_conv(&weight, NULL);
+    struct ut_layer layer;
+    utter_error err;
+    source.half = true;
+    assert_int_equal(ut_layer_pack(&f->compute, &f->arena, &source, &layer, &err), UTTER_OK);
+    assert_int_equal(layer.type, UT_F16);
+    /* Element 7 is output channel 1, input channel 0, tap 1. */
+    int panel = f->compute.kernels->panel;
+    const uint16_t *panels = layer.panels;
+    assert_float_equal(ut_float_from_f16(panels[3 * panel + 1]), 2048, 0);
+    assert_float_equal(ut_float_from_f16(panels[0]), 1, 0);
+
+    f->w[7] = 65504;
+    assert_int_equal(ut_layer_pack(&f->compute, &f->arena, &source, &layer, &err), UTTER_OK);
+    assert_int_equal(layer.type, UT_F32);
+    f->w[7] = NAN;
+    assert_int_equal(ut_layer_pack(&f->compute, &f->arena, &source, &layer, &err),
+                     UTTER_ERROR_FORMAT);
+    assert_non_null(strstr(err.message, "tensor w holds a value that is not finite"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(convolutions_are_packed),
         cmocka_unit_test(other_steps_are_packed),
         cmocka_unit_test(not_finite_is_found_anywhere),
         cmocka_unit_test(eight_bits_are_expanded),
+        cmocka_unit_test(halves_where_they_fit),
         cmocka_unit_test(steps_are_kept),
         cmocka_unit_test(scales_are_checked),
         cmocka_unit_test(steps_of_a_weight),

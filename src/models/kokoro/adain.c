@@ -57,11 +57,12 @@ utter_status ut_kokoro_load_resblk(struct kokoro_loader *loader, const char *nam
                                    utter_error *err) {
     char full[NAME_SIZE];
     int style_dim = loader->model->info.style_dim, zero = may_narrow ? ZERO : KOKORO_FLOAT;
+    int kept = may_narrow ? KOKORO_HALF : KOKORO_FLOAT; /* of what is float in any case */
     snprintf(full, sizeof full, "%s.pool.weight", name);
     out->upsample = ut_kokoro_tensor_exists(loader->tensors, full);
     snprintf(full, sizeof full, "%s.norm1.fc", name);
     utter_status status =
-        ut_kokoro_load_layer(loader, full, 2 * n_in, style_dim, 1, true, &out->norm1, err);
+        ut_kokoro_load_conv(loader, full, 2 * n_in, style_dim, 1, true, kept, &out->norm1, err);
     /* The pool's weights have both signs: behind it values do, too. */
     int zero1 = may_narrow && out->upsample ? UT_NARROW_ZERO_EVEN : zero;
     snprintf(full, sizeof full, "%s.conv1", name);
@@ -71,8 +72,8 @@ utter_status ut_kokoro_load_resblk(struct kokoro_loader *loader, const char *nam
     int n_mid = out->conv1.n_out;
     snprintf(full, sizeof full, "%s.norm2.fc", name);
     status = status ? status
-                    : ut_kokoro_load_layer(loader, full, 2 * n_mid, style_dim, 1, true, &out->norm2,
-                                           err);
+                    : ut_kokoro_load_conv(loader, full, 2 * n_mid, style_dim, 1, true, kept,
+                                          &out->norm2, err);
     snprintf(full, sizeof full, "%s.conv2", name);
     status = status
                  ? status
@@ -83,7 +84,8 @@ utter_status ut_kokoro_load_resblk(struct kokoro_loader *loader, const char *nam
         /* Always float: beside features of size 1 it sees a pitch of hundreds of Hz, next to which
          * the scale of a narrow row leaves nothing of them. */
         snprintf(full, sizeof full, "%s.conv1x1", name);
-        status = ut_kokoro_load_layer(loader, full, out->n_out, n_in, 1, false, &out->conv1x1, err);
+        status =
+            ut_kokoro_load_conv(loader, full, out->n_out, n_in, 1, false, kept, &out->conv1x1, err);
     }
     return status == UTTER_OK && out->upsample ? load_pool(loader, name, out, err) : status;
 }

@@ -118,9 +118,8 @@ static utter_status load_step(struct kokoro_loader *loader, const char *name, in
     char full[NAME_SIZE];
     int half = step % 2 + 1, pair = step / 2;
     snprintf(full, sizeof full, "%s.adain%d.%d.fc", name, half, pair);
-    utter_status status =
-        ut_kokoro_load_layer(loader, full, 2 * n_ch, loader->model->info.style_dim, 1, true,
-                             &out->steps[step].adain, err);
+    utter_status status = ut_kokoro_load_conv(loader, full, 2 * n_ch, loader->model->info.style_dim,
+                                              1, true, KOKORO_HALF, &out->steps[step].adain, err);
     snprintf(full, sizeof full, "%s.convs%d.%d", name, half, pair);
     status = status ? status
                     : ut_kokoro_load_conv(loader, full, n_ch, n_ch, n_taps, true,

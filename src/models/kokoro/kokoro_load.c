@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "compute/time_conv.h"
+#include "compute/narrow.h"
 #include "models/kokoro/kokoro_model.h"
 
 /* No dimension of a Kokoro layer comes near these; more would only serve to exhaust memory and
@@ -112,8 +113,9 @@ utter_status ut_kokoro_load_conv(struct kokoro_loader *loader, const char *name,
     if (status == UTTER_OK) {
         struct ut_layer_source source = ut_layer_source_conv(weight, biases);
         source.scale = ut_kokoro_tensor_scale(loader->tensors, weight);
-        status = zero != KOKORO_FLOAT ? ut_time_conv_pack(compute, arena, &source, zero, out, err)
-                                      : ut_layer_pack(compute, arena, &source, out, err);
+        source.half = zero == KOKORO_HALF && ut_narrow_kind(compute);
+        status = zero > 0 ? ut_time_conv_pack(compute, arena, &source, zero, out, err)
+                          : ut_layer_pack(compute, arena, &source, out, err);
         if (biases) {
             ut_kokoro_tensor_drop(loader->tensors, biases);
         }
@@ -160,8 +162,8 @@ static utter_status add_bias(struct kokoro_loader *loader, const char *name, str
 }
 
 static utter_status load_gates(struct kokoro_loader *loader, const char *name, const char *part,
-                               const char *suffix, int n_out, int n_in, struct ut_layer *out,
-                               utter_error *err) {
+                               const char *suffix, int n_out, int n_in, bool half,
+                               struct ut_layer *out, utter_error *err) {
     char full[NAME_SIZE];
     const struct ut_tensor *weight;
     snprintf(full, sizeof full, "%s.weight_%s_l0%s", name, part, suffix);
@@ -169,6 +171,7 @@ static utter_status load_gates(struct kokoro_loader *loader, const char *name, c
     if (status == UTTER_OK) {
         struct ut_layer_source source = ut_layer_source_conv(weight, NULL);
         source.scale = ut_kokoro_tensor_scale(loader->tensors, weight);
+        source.half = half && ut_narrow_kind(&loader->model->compute);
         status = ut_layer_pack(&loader->model->compute, &loader->model->weights, &source, out, err);
         ut_kokoro_tensor_drop(loader->tensors, weight);
     }
@@ -176,7 +179,7 @@ static utter_status load_gates(struct kokoro_loader *loader, const char *name, c
 }
 
 utter_status ut_kokoro_load_lstm(struct kokoro_loader *loader, const char *name, int n_in,
-                                 int n_hidden, struct ut_lstm *out, utter_error *err) {
+                                 int n_hidden, bool half, struct ut_lstm *out, utter_error *err) {
     static const char *const suffixes[] = {"", "_reverse"};
     static const char *const parts[] = {"ih", "hh"};
     utter_status status = UTTER_OK;
@@ -184,10 +187,10 @@ utter_status ut_kokoro_load_lstm(struct kokoro_loader *loader, const char *name,
     out->n_hidden = n_hidden;
     for (int d = 0; d < 2 && status == UTTER_OK; d++) {
         struct ut_layer *input = &out->directions[d].input, *again = &out->directions[d].recurrent;
-        status = load_gates(loader, name, "ih", suffixes[d], 4 * n_hidden, n_in, input, err);
+        status = load_gates(loader, name, "ih", suffixes[d], 4 * n_hidden, n_in, half, input, err);
         status = status ? status
-                        : load_gates(loader, name, "hh", suffixes[d], 4 * n_hidden, n_hidden, again,
-                                     err);
+                        : load_gates(loader, name, "hh", suffixes[d], 4 * n_hidden, n_hidden, half,
+                                     again, err);
         for (int b = 0; b < 2 && status == UTTER_OK; b++) {
             char full[NAME_SIZE];
             snprintf(full, sizeof full, "%s.bias_%s_l0%s", name, parts[b], suffixes[d]);

@@ -126,17 +126,19 @@ UTTER_CHECKED utter_status ut_kokoro_load_layer(struct kokoro_loader *loader, co
                                                 int n_in, int n_taps, bool bias,
                                                 struct ut_layer *out, utter_error *err);
 /* The same for ut_time_conv_run: in narrow arithmetic where the model computes in that, for input rows with
- * `zero` (kernels/narrow.h); KOKORO_FLOAT: never. */
-enum { KOKORO_FLOAT = 0 };
+ * `zero` (kernels/narrow.h). KOKORO_FLOAT: never. KOKORO_HALF: never, but the weights are kept as f16 then: for
+ * what decides neither durations nor pitch. */
+enum { KOKORO_FLOAT = 0, KOKORO_HALF = -1 };
 UTTER_CHECKED utter_status ut_kokoro_load_conv(struct kokoro_loader *loader, const char *name, int n_out,
                                                int n_in, int n_taps, bool bias, int zero,
                                                struct ut_layer *out, utter_error *err);
 /* A tensor of n values of any shape as f32. */
 UTTER_CHECKED utter_status ut_kokoro_load_values(struct kokoro_loader *loader, const char *name, size_t n,
                                                  float **out, utter_error *err);
-/* NAME.weight_ih_l0, NAME.weight_hh_l0_reverse and so on. */
+/* NAME.weight_ih_l0, NAME.weight_hh_l0_reverse and so on; `half` as KOKORO_HALF. */
 UTTER_CHECKED utter_status ut_kokoro_load_lstm(struct kokoro_loader *loader, const char *name, int n_in,
-                                               int n_hidden, struct ut_lstm *out, utter_error *err);
+                                               int n_hidden, bool half, struct ut_lstm *out,
+                                               utter_error *err);
 /* Sizes of a tensor, for what is derived from it. */
 UTTER_CHECKED utter_status ut_kokoro_load_shape(struct kokoro_loader *loader, const char *name, int n_dims,
                                                 int dims[UT_MAX_DIMS], utter_error *err);

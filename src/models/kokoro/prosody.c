@@ -12,7 +12,7 @@ utter_status ut_kokoro_load_prosody(struct kokoro_loader *loader, utter_error *e
     struct kokoro_prosody *p = &loader->model->prosody;
     int hidden = loader->model->info.hidden_dim, style = loader->model->info.style_dim;
     utter_status status = ut_kokoro_load_lstm(loader, "predictor.shared", hidden + style,
-                                              hidden / 2, &p->shared, err);
+                                              hidden / 2, false, &p->shared, err);
     for (int c = 0; c < 2 && status == UTTER_OK; c++) {
         char name[64];
         int n_ch = hidden;

@@ -80,8 +80,8 @@ static utter_status load_embeddings(struct kokoro_loader *loader, utter_error *e
     struct kokoro_albert *albert = &model->albert;
     utter_status status = load_table(loader, "bert.embeddings.word_embeddings.weight",
                                      &model->info.n_token, &albert->n_embed, &albert->words, err);
-    status = status ? status
-                    : check_stated("n_token", model->config.n_token, model->info.n_token, err);
+    status =
+        status ? status : check_stated("n_token", model->config.n_token, model->info.n_token, err);
     status = status ? status : add_token_type(loader, err);
     status = status ? status
                     : load_table(loader, "bert.embeddings.position_embeddings.weight",
@@ -196,7 +196,7 @@ static utter_status load_duration_layer(struct kokoro_loader *loader, int index,
     int hidden = model->info.hidden_dim, n_style = model->info.style_dim;
     char name[NAME_SIZE];
     snprintf(name, sizeof name, "predictor.text_encoder.lstms.%d", 2 * index);
-    utter_status status = ut_kokoro_load_lstm(loader, name, hidden + n_style, hidden / 2,
+    utter_status status = ut_kokoro_load_lstm(loader, name, hidden + n_style, hidden / 2, false,
                                               &model->predictor.lstms[index], err);
     if (status) {
         return status;
@@ -217,7 +217,7 @@ static utter_status load_predictor(struct kokoro_loader *loader, utter_error *er
     }
     status = status ? status
                     : ut_kokoro_load_lstm(loader, "predictor.lstm", hidden + model->info.style_dim,
-                                          hidden / 2, &predictor->lstm, err);
+                                          hidden / 2, false, &predictor->lstm, err);
     status = status
                  ? status
                  : ut_kokoro_load_layer(loader, "predictor.duration_proj.linear_layer", KOKORO_ANY,
@@ -234,7 +234,7 @@ static utter_status load_cnn(struct kokoro_loader *loader, int index, utter_erro
     char name[NAME_SIZE];
     snprintf(name, sizeof name, "text_encoder.cnn.%d.0", index);
     utter_status status =
-        ut_kokoro_load_layer(loader, name, hidden, hidden, KOKORO_ANY, true, conv, err);
+        ut_kokoro_load_conv(loader, name, hidden, hidden, KOKORO_ANY, true, KOKORO_HALF, conv, err);
     if (status == UTTER_OK && conv->n_taps % 2 == 0) {
         status = ut_fail(err, UTTER_ERROR_FORMAT,
                          "tensor %s.weight has %d taps: an odd number keeps the length", name,
@@ -260,7 +260,7 @@ static utter_status load_text_encoder(struct kokoro_loader *loader, utter_error 
         status = load_cnn(loader, i, err);
     }
     return status ? status
-                  : ut_kokoro_load_lstm(loader, "text_encoder.lstm", hidden, hidden / 2,
+                  : ut_kokoro_load_lstm(loader, "text_encoder.lstm", hidden, hidden / 2, true,
                                         &encoder->lstm, err);
 }
 

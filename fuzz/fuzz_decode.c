@@ -6,7 +6,8 @@
 #include "audio/decode.h"
 #include "fuzz.h"
 
-const char *__lsan_default_suppressions(void);
+/* Visible, for a sanitizer that is a shared library finds it by name. */
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 
 const char *__lsan_default_suppressions(void) {
     return "leak:libsndfile\nleak:libvorbis\nleak:libogg\nleak:libopus\nleak:libFLAC\nleak:libmpg123\n";

@@ -175,8 +175,10 @@ static sf_count_t bytes_seek(sf_count_t offset, int whence, void *user) {
 static sf_count_t bytes_read(void *out, sf_count_t n, void *user) {
     struct bytes *bytes = user;
     sf_count_t n_read = UT_MAX(0, UT_MIN(n, bytes->n - bytes->position));
-    memcpy(out, bytes->data + bytes->position, (size_t)n_read);
-    bytes->position += n_read;
+    if (n_read > 0) { /* libsndfile asks for nothing, into nowhere, too */
+        memcpy(out, bytes->data + bytes->position, (size_t)n_read);
+        bytes->position += n_read;
+    }
     return n_read;
 }
 

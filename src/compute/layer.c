@@ -249,16 +249,29 @@ float ut_layer_scale(const struct ut_layer_source *source, int o) {
     return step;
 }
 
+/* Tensors of ONNX files lie at any address. */
+static float load_f32(const struct ut_tensor *tensor, ptrdiff_t i) {
+    float value;
+    memcpy(&value, (const char *)tensor->data + i * (ptrdiff_t)sizeof value, sizeof value);
+    return value;
+}
+
+static uint16_t load_16(const struct ut_tensor *tensor, ptrdiff_t i) {
+    uint16_t bits;
+    memcpy(&bits, (const char *)tensor->data + i * (ptrdiff_t)sizeof bits, sizeof bits);
+    return bits;
+}
+
 static float element(const struct ut_tensor *tensor, ptrdiff_t i) {
     switch (tensor->type) {
     case UT_I8:
         return ((const int8_t *)tensor->data)[i];
     case UT_F16:
-        return ut_float_from_f16(((const uint16_t *)tensor->data)[i]);
+        return ut_float_from_f16(load_16(tensor, i));
     case UT_BF16:
-        return ut_float_from_bf16(((const uint16_t *)tensor->data)[i]);
+        return ut_float_from_bf16(load_16(tensor, i));
     default:
-        return ((const float *)tensor->data)[i];
+        return load_f32(tensor, i);
     }
 }
 
@@ -308,9 +321,8 @@ utter_status ut_layer_pack_panels(const struct ut_compute *compute,
 }
 
 static bool fits_half(const struct ut_tensor *tensor) {
-    const float *values = tensor->data;
-    for (size_t i = 0, n = (size_t)ut_tensor_n_elements(tensor); i < n; i++) {
-        if (!(fabsf(values[i]) < 65504)) {
+    for (ptrdiff_t i = 0, n = (ptrdiff_t)ut_tensor_n_elements(tensor); i < n; i++) {
+        if (!(fabsf(load_f32(tensor, i)) < 65504)) {
             return false; /* what is not finite is reported from its f32 */
         }
     }
@@ -327,7 +339,7 @@ static utter_status pack_halves(const struct ut_compute *compute,
         return ut_fail_memory(err, n * sizeof *halves);
     }
     for (size_t i = 0; i < n; i++) {
-        halves[i] = ut_f16_from_f32(((const float *)source->weight->data)[i]);
+        halves[i] = ut_f16_from_f32(load_f32(source->weight, (ptrdiff_t)i));
     }
     struct ut_tensor weight = *source->weight;
     weight.type = UT_F16;

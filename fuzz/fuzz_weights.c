@@ -31,7 +31,7 @@ static void use_kokoro(struct ut_mem *mem, const struct ut_weights *weights) {
         uint64_t n = ut_tensor_n_elements(tensor);
         float *values = test_alloc((size_t)n * sizeof *values + 1);
         REQUIRE(tensor->n_bytes == n * ut_dtype_size(tensor->type));
-        REQUIRE(ut_tensor_to_f32(tensor, values));
+        REQUIRE(ut_tensor_to_f32(tensor, values) == (tensor->type != UT_I8)); /* needs a scale */
         free(values);
         ut_kokoro_tensor_drop(tensors, tensor);
     }

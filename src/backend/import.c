@@ -20,7 +20,8 @@ static utter_status read_type(const char *name, struct ut_import *out, utter_err
             return UTTER_OK;
         }
     }
-    return ut_fail(err, UTTER_ERROR_ARGUMENT, "type is '%.40s': it must be f32, f16, bf16 or int8", name);
+    return ut_fail(err, UTTER_ERROR_ARGUMENT, "type is '%.40s': it must be f32, f16, bf16 or int8",
+                   name);
 }
 
 /* The file is replaced when it is complete, so it may not be the one that is read, by whatever

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "settings.h"
+
 enum {
     OPTION_IDS = 1,
     OPTION_TEXT,
@@ -57,7 +59,6 @@ static const struct arg_option options[] = {
     CLI_ENGINE_OPTIONS,
 };
 
-const char *const bench_precisions[] = {"auto", "f32", "bf16", "int8", NULL};
 const char *const bench_backends[] = {"native", "espeak", "onnx",
                                       NULL}; /* as utter_backend, from 1 */
 
@@ -128,7 +129,7 @@ static bool set_matrix_option(struct bench_options *o, struct args *args, int id
     o->is_matrix = true;
     switch (id) {
     case OPTION_PRECISIONS:
-        return choice_list(args, id, value, bench_precisions, o->precisions, &o->n_precisions);
+        return choice_list(args, id, value, setting_precisions, o->precisions, &o->n_precisions);
     case OPTION_BACKENDS:
         return choice_list(args, id, value, bench_backends, o->backends, &o->n_backends);
     case OPTION_THREAD_COUNTS:

@@ -4,12 +4,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench.h"
 #include "interrupt.h"
 #include "progress.h"
+#include "settings.h"
 
 /* ---- Cells ------------------------------------------------------------------------------------
  */
@@ -59,7 +59,7 @@ static bool append_cells(struct bench_matrix *matrix, struct bench_cell cell) {
         size_t precision = i % n_precisions, rest = i / n_precisions;
         size_t input = rest / (n_threads * n_streams);
         cell.precision = !narrows              ? "stored"
-                         : o->n_precisions     ? bench_precisions[o->precisions[precision]]
+                         : o->n_precisions     ? setting_precisions[o->precisions[precision]]
                          : o->common.precision ? o->common.precision
                                                : "auto";
         cell.n_threads =
@@ -203,12 +203,6 @@ static void take_turn(struct bench_cell *cell, size_t n_runs, json_t *answer) {
     }
 }
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void show_progress(const struct bench_matrix *matrix, size_t round, size_t cell,
                           double start_s) {
     size_t n_rounds = (size_t)matrix->options->n_rounds;
@@ -219,7 +213,7 @@ static void show_progress(const struct bench_matrix *matrix, size_t round, size_
     }
     bench_cell_label(matrix, &matrix->cells[cell], label, sizeof label);
     if (done > 0) {
-        double rest_s = (now_s() - start_s) / (double)done * (double)(total - done);
+        double rest_s = (bench_clock_s() - start_s) / (double)done * (double)(total - done);
         snprintf(left, sizeof left, ", %d:%02d to go", (int)rest_s / 60, (int)rest_s % 60);
     }
     snprintf(line, sizeof line, "round %zu of %zu%s: %s", round + 1, n_rounds, left, label);
@@ -238,7 +232,7 @@ static bool run_turn(struct bench_matrix *matrix, struct bench_cell *cell) {
 }
 
 static bool run_rounds(struct bench_matrix *matrix) {
-    double start_s = now_s();
+    double start_s = bench_clock_s();
     for (size_t round = 0; round < (size_t)matrix->options->n_rounds; round++) {
         for (size_t i = 0; i < matrix->n_cells; i++) {
             show_progress(matrix, round, i, start_s);

@@ -40,7 +40,7 @@ struct job {
     utter_peaks peaks;
 };
 
-static double now_s(void) {
+double bench_clock_s(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -177,11 +177,11 @@ static bool open_all(struct job *job) {
     if (!cli_open_engine(&job->bench->common, &job->engine)) {
         return false;
     }
-    double start_s = now_s();
+    double start_s = bench_clock_s();
     if (!cli_open_voice(&job->bench->common, job->engine, &job->voice)) {
         return false;
     }
-    job->load_s = now_s() - start_s;
+    job->load_s = bench_clock_s() - start_s;
     job->info.size = sizeof job->info;
     utter_voice_get_info(job->voice, &job->info);
     apply_scales(job);
@@ -203,13 +203,13 @@ static void *speak(void *user) {
     struct speaker *s = user;
     const struct job *job = s->job;
     utter_result result = {.size = sizeof result};
-    double start_s = now_s();
+    double start_s = bench_clock_s();
     s->status = job->ids
                     ? utter_stream_speak_ids(s->stream, job->ids, job->n_ids, &job->speak,
                                              s->samples ? keep : drop, s->samples, &result, &s->err)
                     : utter_stream_speak(s->stream, job->text, strlen(job->text), &job->speak,
                                          s->samples ? keep : drop, s->samples, &result, &s->err);
-    s->latency_s = now_s() - start_s;
+    s->latency_s = bench_clock_s() - start_s;
     s->audio_s = result.audio_s;
     s->first_audio_s = result.first_audio_s;
     return NULL;
@@ -239,11 +239,11 @@ static bool speak_all(struct job *job) {
 static bool run_once(struct job *job, struct bench_run *out) {
     struct rusage before, after;
     getrusage(RUSAGE_SELF, &before);
-    double start_s = now_s(), n = (double)job->n_speakers;
+    double start_s = bench_clock_s(), n = (double)job->n_speakers;
     if (!speak_all(job)) {
         return false;
     }
-    *out = (struct bench_run){.wall_s = now_s() - start_s};
+    *out = (struct bench_run){.wall_s = bench_clock_s() - start_s};
     getrusage(RUSAGE_SELF, &after);
     out->cpu_s = cpu_of(&after) - cpu_of(&before);
     out->peak_rss_mb = (double)after.ru_maxrss / 1024;

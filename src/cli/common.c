@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "progress.h"
+#include "settings.h"
 
 /* ---- Messages ------------------------------------------------------------------------------- */
 
@@ -61,9 +62,6 @@ bool cli_common_option(struct cli_common *common, struct args *args, int id, con
     static const char *const preferences[] = {"auto", "native", "onnx", NULL};
     static const utter_backend preferred[] = {UTTER_BACKEND_AUTO, UTTER_BACKEND_NATIVE,
                                               UTTER_BACKEND_ONNX};
-    static const char *const providers[] = {"cpu", "cuda", "coreml", NULL};
-    static const char *const levels[] = {"auto", "scalar", "avx2", "avx512", "neon", NULL};
-    static const char *const precisions[] = {"auto", "f32", "bf16", "int8", NULL};
     int64_t number;
     int choice;
     switch (id) {
@@ -78,11 +76,11 @@ bool cli_common_option(struct cli_common *common, struct args *args, int id, con
     case OPTION_MLOCK:
         return common->mlock = true;
     case OPTION_CPU:
-        choice = args_choice(args, id, value, levels);
+        choice = args_choice(args, id, value, setting_levels);
         common->cpu = value;
         return choice >= 0;
     case OPTION_PRECISION:
-        choice = args_choice(args, id, value, precisions);
+        choice = args_choice(args, id, value, setting_precisions);
         common->precision = value;
         return choice >= 0;
     case OPTION_EXACT:
@@ -96,7 +94,7 @@ bool cli_common_option(struct cli_common *common, struct args *args, int id, con
         common->preferred = preferred[choice < 0 ? 0 : choice];
         return choice >= 0;
     case OPTION_PROVIDER:
-        choice = args_choice(args, id, value, providers);
+        choice = args_choice(args, id, value, setting_providers);
         common->provider = value;
         return choice >= 0;
     case OPTION_ONNXRUNTIME:

@@ -28,9 +28,9 @@ struct setting {
 
 static const char *const backends[] = {"auto", "native", "gguf", "onnx", "espeak", NULL};
 static const char *const preferences[] = {"auto", "native", "gguf", "onnx", NULL};
-static const char *const providers[] = {"cpu", "cuda", "coreml", NULL};
-static const char *const levels[] = {"auto", "scalar", "avx2", "avx512", "neon", NULL};
-static const char *const precisions[] = {"auto", "f32", "bf16", "int8", NULL};
+const char *const setting_providers[] = {"cpu", "cuda", "coreml", NULL};
+const char *const setting_levels[] = {"auto", "scalar", "avx2", "avx512", "neon", NULL};
+const char *const setting_precisions[] = {"auto", "f32", "bf16", "int8", NULL};
 static const char *const formats[] = {"wav",  "wav-f32", "pcm", "pcm-f32", "flac",
                                       "opus", "vorbis",  "mp3", NULL};
 
@@ -115,7 +115,7 @@ static const struct setting table[N_SETTINGS] = {
                            {"model.enable_backend_fallback"}},
                           {{"UTTER_ENABLE_BACKEND_FALLBACK"}}},
     [SETTING_PROVIDER] =
-        {"provider", CHOICE, 0, 0, "", providers, {{"provider"}}, {{"UTTER_PROVIDER"}}},
+        {"provider", CHOICE, 0, 0, "", setting_providers, {{"provider"}}, {{"UTTER_PROVIDER"}}},
     [SETTING_ONNXRUNTIME] =
         {"onnxruntime", PATH, 0, 0, "", NULL, {{"onnxruntime"}}, {{"UTTER_ONNXRUNTIME"}}},
     [SETTING_COREML_PATH] = {"coreml-path",
@@ -155,9 +155,15 @@ static const struct setting table[N_SETTINGS] = {
          NULL,
          {{"mlock"}, {"use_mlock"}, {"gguf_config.use_mlock"}, {"model.gguf_config.use_mlock"}},
          {{"UTTER_MLOCK"}}},
-    [SETTING_CPU] = {"cpu", CHOICE, 0, 0, "auto", levels, {{"cpu"}}, {{"UTTER_CPU"}}},
-    [SETTING_PRECISION] =
-        {"precision", CHOICE, 0, 0, "auto", precisions, {{"precision"}}, {{"UTTER_PRECISION"}}},
+    [SETTING_CPU] = {"cpu", CHOICE, 0, 0, "auto", setting_levels, {{"cpu"}}, {{"UTTER_CPU"}}},
+    [SETTING_PRECISION] = {"precision",
+                           CHOICE,
+                           0,
+                           0,
+                           "auto",
+                           setting_precisions,
+                           {{"precision"}},
+                           {{"UTTER_PRECISION"}}},
     [SETTING_EXACT] = {"exact", SWITCH, 0, 0, "false", NULL, {{"exact"}}, {{"UTTER_EXACT"}}},
 };
 

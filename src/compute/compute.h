@@ -1,7 +1,8 @@
-/* Operations on whole activations: they split rows over the thread pool and call kernels. Results are
- * bit-identical for any number of threads, because kernels compute each row by itself.
+/* Operations on whole activations: they split rows over the thread pool and call kernels. Results
+ * are bit-identical for any number of threads, because kernels compute each row by itself.
  *
- * Activations are channels-last: row = time step. "[T, C]" in comments means T rows of C channels. */
+ * Activations are channels-last: row = time step. "[T, C]" in comments means T rows of C channels.
+ */
 #ifndef UT_COMPUTE_COMPUTE_H
 #define UT_COMPUTE_COMPUTE_H
 
@@ -25,20 +26,21 @@ struct ut_compute {
     const struct ut_kernels *kernels;
     struct ut_pool *pool;
     enum ut_precision precision;
-    bool exact; /* no layer by minimal filtering */
+    bool exact;                             /* no layer by minimal filtering */
     const struct ut_minimal_table *minimal; /* which layers are; NULL: built in (minimal.h) */
-    struct ut_tally *tally; /* of one session; NULL: nothing is counted */
+    struct ut_tally *tally;                 /* of one session; NULL: nothing is counted */
 };
 
 struct ut_narrow_layer;
 
 /* Weights of a convolution or linear layer in the panel order of one processor level. */
 struct ut_layer {
-    void *panels;  /* f32, f16 or bf16 by type */
-    float *bias;   /* padded to a multiple of the panel; never NULL but in a narrow layer */
+    void *panels; /* f32, f16 or bf16 by type */
+    float *bias;  /* padded to a multiple of the panel; never NULL */
     enum ut_dtype type;
     int n_out, n_in, n_taps;
-    /* Not NULL: a layer in narrow arithmetic, which has no panels. Only ut_time_conv_run takes it. */
+    /* Not NULL: a layer in narrow arithmetic, which has no panels: for ut_time_conv_run and
+     * narrow.h alone. */
     const struct ut_narrow_layer *narrow;
     const struct ut_minimal *minimal; /* the panels are those of minimal.h; NULL: plain ones */
 };
@@ -51,21 +53,23 @@ static inline ut_conv_fn ut_conv_kernel(const struct ut_kernels *kernels, enum u
                              : kernels->conv_f32;
 }
 
-/* Counts a layer, in its narrow form where it has one, that is applied to n_rows output rows (layer.c). */
+/* Counts a layer, in its narrow form where it has one, that is applied to n_rows output rows
+ * (layer.c). */
 void ut_layer_count(const struct ut_compute *compute, const struct ut_layer *layer, int n_rows);
 
-/* Where a layer's weights lie in a tensor: element (o, k, c) at offset + o * out_step + k * tap_step +
- * c * in_step. Steps may be negative (taps in reverse); the caller guarantees that all elements are
- * inside the tensor. */
+/* Where a layer's weights lie in a tensor: element (o, k, c) at offset + o * out_step + k *
+ * tap_step + c * in_step. Steps may be negative (taps in reverse); the caller guarantees that all
+ * elements are inside the tensor. */
 struct ut_layer_source {
     const struct ut_tensor *weight; /* f32, f16, bf16, or i8 times `scale` */
     ptrdiff_t offset, out_step, tap_step, in_step;
     const struct ut_tensor *bias; /* NULL: zeros */
     size_t bias_offset;
-    /* f32, the weight's steps: of output channel o at bias_offset + o. Of other weights than i8 they are what
-     * narrow arithmetic rounds to, for layers that are parts of one tensor; NULL: as each layer asks for. */
+    /* f32, the weight's steps: of output channel o at bias_offset + o. Of other weights than i8
+     * they are what narrow arithmetic rounds to, for layers that are parts of one tensor; NULL: as
+     * each layer asks for. */
     const struct ut_tensor *scale;
-    bool negate; /* weights and bias: folds a subtraction into the layer */
+    bool negate;  /* weights and bias: folds a subtraction into the layer */
     bool half;    /* f32 weights may be kept as f16, where memory counts more than 11 bits */
     bool minimal; /* may be packed for minimal filtering: stride 1, run by those who know of it */
     int n_out, n_taps, n_in;
@@ -75,19 +79,21 @@ struct ut_layer_source {
 struct ut_layer_source ut_layer_source_conv(const struct ut_tensor *weight,
                                             const struct ut_tensor *bias);
 
-/* Packs in the storage type of the tensor, i8 as f32. ERROR_FORMAT names the tensor when a value is not finite
- * or the scales are not one positive number for each channel, ERROR_UNSUPPORTED when its type has no kernel. */
+/* Packs in the storage type of the tensor, i8 as f32. ERROR_FORMAT names the tensor when a value is
+ * not finite or the scales are not one positive number for each channel, ERROR_UNSUPPORTED when its
+ * type has no kernel. */
 UTTER_CHECKED utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *arena,
-                                         const struct ut_layer_source *source,
-                                         struct ut_layer *out, utter_error *err);
+                                         const struct ut_layer_source *source, struct ut_layer *out,
+                                         utter_error *err);
 
 /* All elements of a small tensor as f32 in `arena`, checked to be finite. */
 UTTER_CHECKED utter_status ut_tensor_load(struct ut_arena *arena, const struct ut_tensor *tensor,
                                           float **out, utter_error *err);
 
-/* A convolution: `op` describes rows and addends (kernels.h); weights, bias (unless op->bias is set)
- * and counts are taken from the layer. */
-void ut_conv(const struct ut_compute *compute, const struct ut_layer *layer, const struct ut_conv *op);
+/* A convolution: `op` describes rows and addends (kernels.h); weights, bias (unless op->bias is
+ * set) and counts are taken from the layer. */
+void ut_conv(const struct ut_compute *compute, const struct ut_layer *layer,
+             const struct ut_conv *op);
 
 void ut_depthwise(const struct ut_compute *compute, const struct ut_depthwise *op);
 
@@ -104,8 +110,8 @@ void ut_gate(const struct ut_compute *compute, float *y, const float *x, int n_r
 
 void ut_gelu(const struct ut_compute *compute, float *x, int n_rows, int n_ch);
 
-/* y[t] = tanh(sum_i x[t * x_row + i] * w[i]) and, where `linear` is not NULL, the sum itself: the last
- * convolution of a vocoder, whose n = taps * channels inputs lie next to each other. */
+/* y[t] = tanh(sum_i x[t * x_row + i] * w[i]) and, where `linear` is not NULL, the sum itself: the
+ * last convolution of a vocoder, whose n = taps * channels inputs lie next to each other. */
 void ut_conv_tanh(const struct ut_compute *compute, float *y, float *linear, const float *x,
                   ptrdiff_t x_row, const float *w, int n, int n_rows);
 
@@ -120,11 +126,12 @@ struct ut_lstm {
         struct ut_layer recurrent; /* n_hidden -> 4 * n_hidden, without bias */
     } directions[2];               /* forward, backward */
 };
-/* x [n_rows, n_in] with row pitch x_row to y [n_rows, 2 * n_hidden] with row pitch y_row: the forward
- * direction, then the backward one. The two directions run side by side. Takes scratch from `arena`;
- * false when there is no memory. */
-bool ut_lstm_run(const struct ut_compute *compute, struct ut_arena *arena, const struct ut_lstm *lstm,
-                 const float *x, ptrdiff_t x_row, float *y, ptrdiff_t y_row, int n_rows);
+/* x [n_rows, n_in] with row pitch x_row to y [n_rows, 2 * n_hidden] with row pitch y_row: the
+ * forward direction, then the backward one. The two directions run side by side. Takes scratch from
+ * `arena`; false when there is no memory. */
+bool ut_lstm_run(const struct ut_compute *compute, struct ut_arena *arena,
+                 const struct ut_lstm *lstm, const float *x, ptrdiff_t x_row, float *y,
+                 ptrdiff_t y_row, int n_rows);
 
 /* Multi-head self-attention with learned relative positions within +-window (Shaw et al.,
  * arXiv:1803.02155), as in VITS: scores q k / sqrt(d) plus q rel_k / sqrt(d) in the band, softmax,
@@ -133,7 +140,7 @@ struct ut_attention {
     const float *q, *k, *v; /* [n_rows, n_heads * d], row pitch n_heads * d */
     float *y;               /* the same shape; may be q */
     int n_rows, n_heads, d;
-    int window;                          /* 0 and NULL tables: plain attention */
+    int window;                           /* 0 and NULL tables: plain attention */
     const struct ut_layer *rel_k, *rel_v; /* rel_k: d -> 2 * window + 1; rel_v: back */
 };
 /* Takes scratch from `arena`; false when there is no memory. */

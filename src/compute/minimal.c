@@ -27,7 +27,7 @@ const struct ut_minimal_scheme ut_minimal_schemes[] = {
  * in the second-level cache; multiples of 12, 6 and 5, the rows of the kernels' tiles, and of most
  * dilations. Short inputs are cut finer, for several threads. MAX_GROUP is a multiple of every
  * panel. */
-enum { MANY_TILES = 60, FEW_TILES = 12, WANTED_BLOCKS = 4, MAX_GROUP = 256, MAX_THREADS = 256 };
+enum { MANY_TILES = 60, FEW_TILES = 12, WANTED_BLOCKS = 4, MAX_GROUP = 256 };
 
 const int ut_minimal_n_schemes = sizeof ut_minimal_schemes / sizeof *ut_minimal_schemes;
 
@@ -347,19 +347,10 @@ struct conv_job {
     const struct ut_layer *layer;
     const struct ut_conv *op;
     int dilation, group, pass_tiles;
-    float *scratch; /* [n_threads][scratch_floats] */
+    float *scratch; /* [slots.n][scratch_floats] */
     size_t scratch_floats;
-    int n_threads;
-    _Atomic bool taken[MAX_THREADS];
+    struct ut_slots slots;
 };
-
-static int take_scratch(struct conv_job *job) {
-    for (int i = 0;; i = (i + 1) % job->n_threads) {
-        if (!atomic_exchange(&job->taken[i], true)) {
-            return i;
-        }
-    }
-}
 
 /* The output channels of one part, a group at a time: their products stay in the cache. */
 static void finish_groups(const struct conv_job *job, const struct ut_minimal_part *part) {
@@ -379,7 +370,8 @@ static void finish_groups(const struct conv_job *job, const struct ut_minimal_pa
 static void conv_tiles(void *user, int begin, int end) {
     struct conv_job *job = user;
     const struct ut_conv *op = job->op;
-    int n_rows = op->n_rows + (job->layer->n_taps - 1) * job->dilation, slot = take_scratch(job);
+    int n_rows = op->n_rows + (job->layer->n_taps - 1) * job->dilation,
+        slot = ut_slots_take(&job->slots);
     struct ut_minimal_part part = {
         .compute = job->compute, .layer = job->layer, .dilation = job->dilation};
     for (part.first = begin; part.first < end; part.first += part.n_tiles) {
@@ -388,7 +380,7 @@ static void conv_tiles(void *user, int begin, int end) {
         ut_minimal_transform(&part, op->x, op->x_row, n_rows);
         finish_groups(job, &part);
     }
-    atomic_store(&job->taken[slot], false);
+    ut_slots_give(&job->slots, slot);
 }
 
 bool ut_minimal_conv(const struct ut_compute *compute, struct ut_arena *arena,
@@ -406,13 +398,13 @@ bool ut_minimal_conv(const struct ut_compute *compute, struct ut_arena *arena,
                            .op = &whole,
                            .dilation = (int)(op->x_tap / op->x_row),
                            .group = UT_MIN(layer->n_out, MAX_GROUP),
-                           .n_threads = ut_pool_threads(compute->pool)};
+                           .slots = {.n = ut_pool_threads(compute->pool)}};
     int column = layer->minimal->scheme->n_outputs * job.dilation;
     int n_tiles = (op->n_rows + column - 1) / column * job.dilation;
     job.pass_tiles = UT_MIN(n_tiles, MANY_TILES);
     job.scratch_floats = ut_minimal_floats(layer, job.pass_tiles, job.group);
     struct ut_arena_mark mark = ut_arena_mark(arena);
-    job.scratch = ut_arena_alloc(arena, (size_t)job.n_threads * job.scratch_floats, sizeof(float));
+    job.scratch = ut_arena_alloc(arena, (size_t)job.slots.n * job.scratch_floats, sizeof(float));
     if (!job.scratch) {
         return false;
     }

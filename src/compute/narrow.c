@@ -61,23 +61,22 @@ static void pack_panels(void *user, int begin, int end) {
 }
 
 /* A wave of panels at a time, so that little float scratch is needed at once. */
-static utter_status pack_all(const struct ut_compute *compute, struct ut_arena *arena,
+static utter_status pack_all(const struct ut_compute *compute, struct ut_mem *mem,
                              const struct ut_layer_source *source,
                              const struct ut_narrow_layer *layer, int n_panels, utter_error *err) {
     int wave = UT_MIN(ut_pool_threads(compute->pool), n_panels);
     size_t n =
         (size_t)wave * (size_t)layer->kind->panel * (size_t)layer->n_taps * (size_t)layer->n_in;
-    struct ut_arena scratch; /* what a caller's arena of weights gave could not go back */
-    ut_arena_init(&scratch, arena->mem, UT_MEM_OTHER);
-    struct pack_job job = {
-        .source = source, .layer = layer, .scratch = ut_arena_alloc(&scratch, n, sizeof(float))};
+    struct pack_job job = {.source = source,
+                           .layer = layer,
+                           .scratch = ut_mem_alloc(mem, UT_MEM_OTHER, n * sizeof(float))};
     if (!job.scratch) {
         return ut_fail_memory(err, n * sizeof(float));
     }
     for (; job.first < n_panels && !job.bad; job.first += wave) {
         ut_pool_run(compute->pool, UT_MIN(wave, n_panels - job.first), 1, pack_panels, &job);
     }
-    ut_arena_free(&scratch);
+    ut_mem_free(mem, job.scratch);
     return job.bad ? ut_layer_fail_not_finite(source->weight, err) : UTTER_OK;
 }
 
@@ -108,7 +107,28 @@ utter_status ut_narrow_pack(const struct ut_compute *compute, const struct ut_na
         return ut_fail_memory(err, n_bytes);
     }
     status = ut_layer_pack_bias(arena, source, n_padded, &out->bias, err);
-    return status ? status : pack_all(compute, arena, source, out, n_panels, err);
+    return status ? status : pack_all(compute, arena->mem, source, out, n_panels, err);
+}
+
+utter_status ut_narrow_pack_layer(const struct ut_compute *compute, struct ut_arena *arena,
+                                  const struct ut_layer_source *source, int zero,
+                                  struct ut_layer *out, utter_error *err) {
+    const struct ut_narrow *kind = ut_narrow_kind(compute);
+    if (!kind) {
+        return ut_layer_pack(compute, arena, source, out, err);
+    }
+    struct ut_narrow_layer *narrow = ut_arena_alloc(arena, 1, sizeof *narrow);
+    if (!narrow) {
+        return ut_fail_memory(err, sizeof *narrow);
+    }
+    utter_status status = ut_narrow_pack(compute, kind, arena, source, zero, narrow, err);
+    *out = (struct ut_layer){.bias = narrow->bias,
+                             .type = source->weight->type,
+                             .n_out = source->n_out,
+                             .n_in = source->n_in,
+                             .n_taps = source->n_taps,
+                             .narrow = narrow};
+    return status;
 }
 
 /* ---- For files and for parts of a layer ---------------------------------------------------------
@@ -146,6 +166,16 @@ utter_status ut_narrow_steps_of(struct ut_arena *arena, const struct ut_tensor *
     }
     ut_mem_free(arena->mem, values);
     return status;
+}
+
+utter_status ut_narrow_share_steps(const struct ut_compute *compute, struct ut_arena *arena,
+                                   bool transposed, struct ut_layer_source *whole,
+                                   struct ut_tensor *steps, utter_error *err) {
+    if (!ut_narrow_kind(compute) || whole->weight->type == UT_I8) {
+        return UTTER_OK;
+    }
+    whole->scale = steps;
+    return ut_narrow_steps_of(arena, whole->weight, transposed, steps, err);
 }
 
 void ut_narrow_round(const float *w, size_t n_outer, size_t n_ch, size_t n_inner,

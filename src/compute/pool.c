@@ -257,5 +257,20 @@ int ut_pool_default_threads(void) {
     if (quota > 0) {
         n = UT_MIN(n, quota);
     }
-    return UT_MIN(UT_MAX(n, 1), 256);
+    return UT_MIN(UT_MAX(n, 1), UT_POOL_MAX_THREADS);
+}
+
+/* ---- Slots --------------------------------------------------------------------------------------
+ */
+
+int ut_slots_take(struct ut_slots *slots) {
+    for (int i = 0;; i = (i + 1) % slots->n) {
+        if (!atomic_exchange(&slots->taken[i], true)) {
+            return i;
+        }
+    }
+}
+
+void ut_slots_give(struct ut_slots *slots, int slot) {
+    atomic_store(&slots->taken[slot], false);
 }

@@ -1,8 +1,10 @@
 /* A pool of worker threads that run one function over a range of rows. Workers spin briefly, then
- * sleep. One range at a time: a caller that finds the pool busy runs its range itself, so any number
- * of threads may call at once. The calling thread always works too. */
+ * sleep. One range at a time: a caller that finds the pool busy runs its range itself, so any
+ * number of threads may call at once. The calling thread always works too. */
 #ifndef UT_COMPUTE_POOL_H
 #define UT_COMPUTE_POOL_H
+
+#include <stdbool.h>
 
 #include "base/error.h"
 #include "base/mem.h"
@@ -20,6 +22,17 @@ int ut_pool_threads(const struct ut_pool *pool);
  * not depend on it. */
 void ut_pool_run(struct ut_pool *pool, int n, int grain, void (*fn)(void *user, int begin, int end),
                  void *user);
+
+enum { UT_POOL_MAX_THREADS = 256 };
+
+/* Numbers 0..n - 1 for the threads inside one ut_pool_run, n the threads of the pool: whoever holds
+ * one has the scratch buffer of that number to itself. All zeros but n at the start. */
+struct ut_slots {
+    int n;
+    _Atomic bool taken[UT_POOL_MAX_THREADS];
+};
+int ut_slots_take(struct ut_slots *slots); /* there is always a free one */
+void ut_slots_give(struct ut_slots *slots, int slot);
 
 /* Physical cores that this process may use (affinity, cgroup quota rounded up), at least 1. */
 int ut_pool_default_threads(void);

@@ -3,15 +3,8 @@
 
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
-
-static double cpu_clock_s(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 void ut_tally_reset(struct ut_tally *tally) {
     if (tally) {
@@ -44,7 +37,7 @@ void ut_tally_begin(struct ut_tally *tally, const char *name) {
     if (!tally) {
         return;
     }
-    double now_s = ut_clock_s(), now_cpu_s = cpu_clock_s();
+    double now_s = ut_clock_s(), now_cpu_s = ut_cpu_clock_s();
     if (tally->current) {
         tally->current->wall_s += now_s - tally->since_s;
         tally->current->cpu_s += now_cpu_s - tally->since_cpu_s;

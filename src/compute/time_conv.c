@@ -20,7 +20,6 @@ enum {
     ROW_STEP = 24,     /* a multiple of every level's row tile */
     WANTED_ITEMS = 16, /* fewer row blocks than that are cut by output channels too */
     MIN_GROUP = 128,   /* channels of a group: the modulated copy is made for each */
-    MAX_THREADS = 256
 };
 
 struct job {
@@ -33,28 +32,18 @@ struct job {
     /* Of copy_rows * pitch, and behind them the scales of narrow rows or the transformed tiles of
      * minimal filtering. */
     size_t copy_bytes;
-    char *copies; /* [n_threads][copy_bytes] */
-    int n_threads;
-    _Atomic bool taken[MAX_THREADS]; /* copies in use */
+    char *copies; /* [slots.n][copy_bytes] */
+    struct ut_slots slots;
 };
 
 utter_status ut_time_conv_pack(const struct ut_compute *compute, struct ut_arena *arena,
                                const struct ut_layer_source *source, int zero, struct ut_layer *out,
                                utter_error *err) {
-    const struct ut_narrow *kind = ut_narrow_kind(compute);
-    if (!kind || source->n_in > UT_NARROW_MAX_CH) {
-        struct ut_layer_source any = *source;
-        any.minimal = true;
-        return ut_layer_pack(compute, arena, &any, out, err);
-    }
-    struct ut_narrow_layer *narrow = ut_arena_alloc(arena, 1, sizeof *narrow);
-    *out = (struct ut_layer){.type = source->weight->type,
-                             .n_out = source->n_out,
-                             .n_in = source->n_in,
-                             .n_taps = source->n_taps,
-                             .narrow = narrow};
-    return narrow ? ut_narrow_pack(compute, kind, arena, source, zero, narrow, err)
-                  : ut_fail_memory(err, sizeof *narrow);
+    struct ut_layer_source any = *source;
+    any.minimal = true;
+    return source->n_in > UT_NARROW_MAX_CH
+               ? ut_layer_pack(compute, arena, &any, out, err)
+               : ut_narrow_pack_layer(compute, arena, &any, zero, out, err);
 }
 
 static int block_rows_of(int n_ch, int n_rows) {
@@ -233,14 +222,6 @@ static bool reads_in_place(const struct job *job) {
            n_input_rows(job, op->n_rows) <= op->n_in_rows;
 }
 
-static int take_copy(struct job *job) {
-    for (int i = 0;; i = (i + 1) % job->n_threads) {
-        if (!atomic_exchange(&job->taken[i], true)) {
-            return i;
-        }
-    }
-}
-
 /* Puts the block's input into a copy. */
 static void take_block(const struct job *job, char *copy, struct block *block) {
     float *behind = (float *)(copy + job->copy_rows * job->pitch);
@@ -264,7 +245,7 @@ static void run_items(void *user, int begin, int end) {
     struct job *job = user;
     const struct ut_time_conv *op = job->op;
     bool in_place = reads_in_place(job);
-    int slot = in_place ? 0 : take_copy(job), copied = -1;
+    int slot = in_place ? 0 : ut_slots_take(&job->slots), copied = -1;
     struct block block = {.x_row = in_place ? op->x_row * (ptrdiff_t)sizeof(float) : job->pitch};
     for (int item = begin; item < end; item++) {
         int index = item / job->n_groups;
@@ -279,7 +260,7 @@ static void run_items(void *user, int begin, int end) {
         convolve(job, &block, item % job->n_groups * job->group);
     }
     if (!in_place) {
-        atomic_store(&job->taken[slot], false);
+        ut_slots_give(&job->slots, slot);
     }
 }
 
@@ -306,7 +287,7 @@ static void size_copies(struct job *job) {
         job->copy_bytes += ut_minimal_floats(job->layer, n_tiles, job->group) * sizeof(float);
     }
     job->copy_bytes = (job->copy_bytes + 63) / 64 * 64;
-    job->n_threads = ut_pool_threads(job->compute->pool);
+    job->slots.n = ut_pool_threads(job->compute->pool);
 }
 
 bool ut_time_conv_run(const struct ut_compute *compute, struct ut_arena *arena,
@@ -327,7 +308,7 @@ bool ut_time_conv_run(const struct ut_compute *compute, struct ut_arena *arena,
     size_copies(&job);
     struct ut_arena_mark mark = ut_arena_mark(arena);
     if (!reads_in_place(&job)) {
-        job.copies = ut_arena_alloc(arena, (size_t)job.n_threads, job.copy_bytes);
+        job.copies = ut_arena_alloc(arena, (size_t)job.slots.n, job.copy_bytes);
         if (!job.copies) {
             return false;
         }

@@ -37,7 +37,7 @@ static bool is_bits(const char *token, size_t n) {
     return digits && (n == 2 || (n == 5 && strncasecmp(token + 2, "f16", 3) == 0));
 }
 
-/* Takes one token of the name's end; false when it says nothing of kind. `n_open` counts
+/* Takes one token of the name's end; false when it says nothing of precision. `n_open` counts
  * tokens such as those of "q4_k_m" that only count if a number of bits comes before them. */
 static bool take_token(const char *token, size_t n, struct parsed *out, int *n_open) {
     static const char *const originals[] = {"f32", "fp32"},

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "compute/rng.h"
@@ -31,12 +30,6 @@ struct speech {
 
 static const struct ut_log *log_of(const struct speech *speech) {
     return &speech->stream->voice->engine->context.log;
-}
-
-static double cpu_clock(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
 /* ---- Streams ------------------------------------------------------------------------------ */
@@ -388,7 +381,7 @@ static void fill_result(struct speech *speech, utter_result *out) {
     result->n_skipped_symbols += speech->stats.n_skipped_symbols;
     result->audio_s = (double)join->n_samples / result->sample_rate_hz;
     result->elapsed_s = ut_clock_s() - speech->start_s;
-    result->cpu_s = cpu_clock() - speech->start_cpu_s;
+    result->cpu_s = ut_cpu_clock_s() - speech->start_cpu_s;
     result->first_audio_s = join->first_s > 0 ? join->first_s - speech->start_s : 0;
     result->encode_s = speech->stats.encode_s;
     result->flow_s = speech->stats.flow_s;
@@ -433,7 +426,7 @@ static utter_status speak(utter_stream *stream, const struct speech_input *input
         .err = err ? err : &own_error,
         .n_bytes = input->n_bytes,
         .start_s = ut_clock_s(),
-        .start_cpu_s = cpu_clock(),
+        .start_cpu_s = ut_cpu_clock_s(),
     };
     utter_status status = enter(stream, result, speech.err);
     if (status != UTTER_OK) {

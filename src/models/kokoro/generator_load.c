@@ -34,7 +34,6 @@ static utter_status pack_phase(struct kokoro_loader *loader, const struct ut_lay
                              UT_NARROW_ZERO_LEAKY, &up->phases[r], err);
 }
 
-/* All phases round to the steps of the whole tensor, as if a file had stored it in 8 bits. */
 static utter_status pack_phases(struct kokoro_loader *loader, const struct ut_tensor *weight,
                                 const struct ut_tensor *bias, struct kokoro_upsample *up,
                                 utter_error *err) {
@@ -42,11 +41,8 @@ static utter_status pack_phases(struct kokoro_loader *loader, const struct ut_te
     struct ut_layer_source whole = {
         .weight = weight, .bias = bias, .scale = ut_kokoro_tensor_scale(loader->tensors, weight)};
     struct ut_tensor steps;
-    utter_status status = UTTER_OK;
-    if (ut_narrow_kind(&model->compute) && weight->type != UT_I8) {
-        status = ut_narrow_steps_of(&model->weights, weight, 1, &steps, err);
-        whole.scale = &steps;
-    }
+    utter_status status =
+        ut_narrow_share_steps(&model->compute, &model->weights, true, &whole, &steps, err);
     for (int r = 0; r < up->rate && status == UTTER_OK; r++) {
         status = pack_phase(loader, &whole, r, up, err);
     }

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "compute/time_conv.h"
 #include "compute/narrow.h"
+#include "compute/time_conv.h"
 #include "models/kokoro/kokoro_model.h"
 
 /* No dimension of a Kokoro layer comes near these; more would only serve to exhaust memory and

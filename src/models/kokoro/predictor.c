@@ -26,9 +26,8 @@ static void adaptive_norm(const struct ut_kokoro_session *s, const struct ut_lay
     for (int c = 0; c < hidden; c++) {
         affine[c] += 1;
     }
-    s->compute.kernels->layernorm_f32(s->d, hidden + s->model->info.style_dim, x, hidden,
-                                             NULL, 0, affine, affine + hidden, NORM_EPS, s->n_ids,
-                                             hidden);
+    s->compute.kernels->layernorm_f32(s->d, hidden + s->model->info.style_dim, x, hidden, NULL, 0,
+                                      affine, affine + hidden, NORM_EPS, s->n_ids, hidden);
 }
 
 /* d = [narrowed ALBERT output, style]. The style's columns stay: every layer reads them again. */

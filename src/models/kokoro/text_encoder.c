@@ -19,8 +19,7 @@ static void run_cnn(const struct ut_kokoro_session *s, int index, float *x, floa
                          .y_row = hidden,
                          .n_rows = n};
     ut_conv(&s->compute, conv, &op);
-    ut_layernorm(&s->compute, &s->model->text_encoder.cnn[index].norm, x, y, NULL, n,
-                 hidden);
+    ut_layernorm(&s->compute, &s->model->text_encoder.cnn[index].norm, x, y, NULL, n, hidden);
     s->compute.kernels->leaky_relu_f32(x, x, LEAKY_SLOPE, (size_t)n * (size_t)hidden);
     char stage[32];
     snprintf(stage, sizeof stage, "text_enc_cnn_%d", index);
@@ -57,8 +56,7 @@ utter_status ut_kokoro_encode_text(struct ut_kokoro_session *s, utter_error *err
     for (int i = 0; ok && i < encoder->n_cnn; i++) {
         run_cnn(s, i, x, y);
     }
-    ok = ok &&
-         ut_lstm_run(&s->compute, &s->arena, &encoder->lstm, x, hidden, s->text, hidden, n);
+    ok = ok && ut_lstm_run(&s->compute, &s->arena, &encoder->lstm, x, hidden, s->text, hidden, n);
     ut_arena_rewind(&s->arena, mark);
     if (!ok) {
         return ut_fail_memory(err, (size_t)n * row);

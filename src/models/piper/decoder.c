@@ -338,7 +338,7 @@ static bool init(struct decoder *d, int64_t *frames_at_once) {
     ok = ok && ut_piper_window_init_floats(arena, &d->last, d->model->post_channels,
                                            arriving + 4 * pad, pad);
     const struct ut_piper_window *in = &d->stages[0].in;
-    if (in->kind && !d->model->conv_pre.narrow.kind) {
+    if (in->kind && !d->model->conv_pre.layer.narrow) {
         d->pre = ut_arena_alloc(arena, (size_t)(*frames_at_once * in->n_ch), sizeof(float));
     }
     d->samples = ut_arena_alloc(arena, SAMPLES_PER_CALL, sizeof(float));

@@ -114,11 +114,11 @@ static bool wn_layer(struct wn_layer *l) {
             return false;
         }
     } else {
-        ut_piper_count(compute, conv, n);
+        ut_layer_count(compute, &conv->layer, n);
     }
-    ut_piper_count(compute, &l->coupling->layers[l->index].skip, n);
+    ut_layer_count(compute, &l->coupling->layers[l->index].skip.layer, n);
     if (l->index < l->coupling->n_layers - 1) {
-        ut_piper_count(compute, &l->coupling->layers[l->index].res, n);
+        ut_layer_count(compute, &l->coupling->layers[l->index].res.layer, n);
     }
     l->compute = *compute;
     l->compute.tally = NULL;

@@ -123,18 +123,13 @@ static void pack(struct loader *l, const struct ut_layer_source *source, struct 
  * always, so that every arithmetic gives the same. */
 static void pack_conv(struct loader *l, const struct ut_layer_source *source, int zero,
                       struct piper_conv *out) {
-    const struct ut_narrow *kind = zero ? ut_narrow_kind(&l->model->compute) : NULL;
     *out = (struct piper_conv){.dilation = 1};
-    if (!kind) {
+    if (!zero) {
         pack(l, source, &out->layer);
     } else if (l->status == UTTER_OK) {
         struct ut_layer_source with = scaled(l, source);
-        l->status = ut_narrow_pack(&l->model->compute, kind, &l->model->weights, &with, zero,
-                                   &out->narrow, l->err);
-        out->layer = (struct ut_layer){.bias = out->narrow.bias,
-                                       .n_out = source->n_out,
-                                       .n_in = source->n_in,
-                                       .n_taps = source->n_taps};
+        l->status = ut_narrow_pack_layer(&l->model->compute, &l->model->weights, &with, zero,
+                                         &out->layer, l->err);
     }
 }
 
@@ -549,27 +544,24 @@ static void load_flow(struct loader *l) {
 static void load_phases(struct loader *l, struct piper_upsample *up, const struct ut_tensor *weight,
                         const struct ut_tensor *bias, int pad) {
     int n_in = (int)weight->dims[0], kernel = (int)weight->dims[2];
+    struct ut_layer_source whole = {.weight = weight, .bias = bias};
     struct ut_tensor steps;
-    /* All phases round to the steps of the whole tensor, as if a file had stored it in 8 bits. */
-    bool rounds =
-        l->status == UTTER_OK && ut_narrow_kind(&l->model->compute) && weight->type != UT_I8;
-    if (rounds) {
-        l->status = ut_narrow_steps_of(&l->model->weights, weight, true, &steps, l->err);
+    if (l->status == UTTER_OK) {
+        l->status = ut_narrow_share_steps(&l->model->compute, &l->model->weights, true, &whole,
+                                          &steps, l->err);
     }
     up->n_out = (int)weight->dims[1];
     for (int r = 0; r < up->rate; r++) {
         int k0 = (r + pad) % up->rate, base = (r + pad) / up->rate;
         int n_taps = (kernel - k0 + up->rate - 1) / up->rate;
-        struct ut_layer_source source = {.weight = weight,
-                                         .offset = k0 + (ptrdiff_t)(n_taps - 1) * up->rate,
-                                         .out_step = kernel,
-                                         .tap_step = -up->rate,
-                                         .in_step = (ptrdiff_t)up->n_out * kernel,
-                                         .bias = bias,
-                                         .scale = rounds ? &steps : NULL,
-                                         .n_out = up->n_out,
-                                         .n_taps = n_taps,
-                                         .n_in = n_in};
+        struct ut_layer_source source = whole;
+        source.offset = k0 + (ptrdiff_t)(n_taps - 1) * up->rate;
+        source.out_step = kernel;
+        source.tap_step = -up->rate;
+        source.in_step = (ptrdiff_t)up->n_out * kernel;
+        source.n_out = up->n_out;
+        source.n_taps = n_taps;
+        source.n_in = n_in;
         pack_conv(l, &source, UT_NARROW_ZERO_LEAKY, &up->phase[r]);
         up->phase[r].pad = n_taps - 1 - base;
         up->left = UT_MAX(up->left, up->phase[r].pad);

@@ -37,8 +37,10 @@ static bool init(struct ut_arena *arena, struct ut_piper_window *w, int64_t capa
 
 bool ut_piper_window_init(struct ut_arena *arena, struct ut_piper_window *w,
                           const struct piper_conv *reader, int64_t capacity, int n_before) {
-    *w = (struct ut_piper_window){
-        .kind = reader->narrow.kind, .n_ch = reader->layer.n_in, .zero = reader->narrow.zero};
+    const struct ut_narrow_layer *narrow = reader->layer.narrow;
+    *w = (struct ut_piper_window){.kind = narrow ? narrow->kind : NULL,
+                                  .n_ch = reader->layer.n_in,
+                                  .zero = narrow ? narrow->zero : 0};
     return init(arena, w, capacity, n_before);
 }
 
@@ -51,7 +53,7 @@ bool ut_piper_window_init_floats(struct ut_arena *arena, struct ut_piper_window 
 bool ut_piper_window_over(struct ut_arena *arena, struct ut_piper_window *w,
                           const struct piper_conv *reader, float *x, ptrdiff_t x_row, int n_rows) {
     int pad = reader->pad;
-    if (!reader->narrow.kind) {
+    if (!reader->layer.narrow) {
         *w = (struct ut_piper_window){.data = (char *)(x - pad * x_row),
                                       .pitch = x_row * (ptrdiff_t)sizeof(float),
                                       .n_ch = reader->layer.n_in,
@@ -172,20 +174,12 @@ static void narrow_step(const struct ut_compute *compute, const struct piper_con
         op.y_act = ut_piper_window_floats(act, step->act_from);
         op.y_act_row = step->act_step * act->pitch / (ptrdiff_t)sizeof(float);
     }
-    ut_narrow_conv(compute, &conv->narrow, &op);
-}
-
-void ut_piper_count(const struct ut_compute *compute, const struct piper_conv *conv, int n_rows) {
-    if (conv->narrow.kind) {
-        ut_narrow_layer_count(compute, &conv->narrow, n_rows);
-    } else {
-        ut_layer_count(compute, &conv->layer, n_rows);
-    }
+    ut_narrow_conv(compute, conv->layer.narrow, &op);
 }
 
 void ut_piper_step(const struct ut_compute *compute, const struct piper_conv *conv,
                    const struct ut_piper_step *step) {
-    if (conv->narrow.kind) {
+    if (conv->layer.narrow) {
         narrow_step(compute, conv, step);
     } else {
         float_step(compute, conv, step);

@@ -157,7 +157,8 @@ static void run_voice(struct fixture *f, int n_ids, bool observe, struct run *ru
 /* y = conv(leaky ReLU of x), one output row and one narrow row at a time. */
 static struct rows plain_conv(const struct fixture *f, const struct piper_conv *conv, struct rows x,
                               float slope, const float *bias) {
-    const struct ut_narrow *kind = conv->narrow.kind;
+    const struct ut_narrow_layer *narrow = conv->layer.narrow;
+    const struct ut_narrow *kind = narrow ? narrow->kind : NULL;
     int before = UT_MAX(conv->pad, 0), reach = (conv->layer.n_taps - 1) * conv->dilation;
     int n_padded = before + x.n + reach + 1;
     struct rows y = rows_new(x.n, conv->layer.n_out);
@@ -172,7 +173,7 @@ static struct rows plain_conv(const struct fixture *f, const struct piper_conv *
     for (int t = 0; kind && t < n_padded; t++) {
         struct ut_modulate from = {
             .x = padded.x + t * x.n_ch, .slope = 1, .n_rows = 1, .n_ch = x.n_ch};
-        struct ut_narrow_rows to = {q + t * pitch, pitch, scale + t, 1, conv->narrow.zero};
+        struct ut_narrow_rows to = {q + t * pitch, pitch, scale + t, 1, narrow->zero};
         kind->quantize(&from, &to);
     }
     for (int t = 0; t < x.n; t++) {
@@ -187,7 +188,7 @@ static struct rows plain_conv(const struct fixture *f, const struct piper_conv *
                                         .scale = 1,
                                         .y = out,
                                         .n_rows = 1};
-            ut_narrow_conv(&f->compute, &conv->narrow, &op);
+            ut_narrow_conv(&f->compute, narrow, &op);
         } else {
             struct ut_conv op = {.x = padded.x + at * x.n_ch,
                                  .x_tap = (ptrdiff_t)conv->dilation * x.n_ch,

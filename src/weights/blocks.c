@@ -1,12 +1,16 @@
-/* Blocks double from 16 kB to 1 MB; what does not fit gets a block of its own size. */
+/* Blocks double from 16 kB to 1 MB; what does not fit gets a block of its own size. What is left of
+ * a block when the next one begins is lost, which is why the first blocks are small. */
 #include "weights/blocks.h"
 
 #include <string.h>
 
 #include "base/checked.h"
 
+/* SLACK_BYTES is the 16 MB of blocks.h. ALIGNMENT suits every struct of the parsers: none holds a
+ * type wider than a pointer. */
 enum { FIRST_BLOCK = 16 << 10, LARGEST_BLOCK = 1 << 20, SLACK_BYTES = 16 << 20, ALIGNMENT = 8 };
 
+/* In front of the bytes handed out; a list from the newest to the oldest. */
 struct ut_block {
     struct ut_block *older;
     size_t n_bytes; /* of data */

@@ -8,6 +8,8 @@
 
 struct ut_block;
 
+/* One thread at a time. Nothing in it is freed alone: a parser that fails half-way just frees all
+ * blocks. */
 struct ut_blocks {
     struct ut_mem *mem;
     struct ut_block *newest;
@@ -16,9 +18,12 @@ struct ut_blocks {
     utter_status status; /* why the last allocation that failed did */
 };
 
-/* The limit is 4 times the file plus 16 MB, less what the parser holds elsewhere meanwhile. */
+/* The limit is 4 times the file plus 16 MB, less what the parser holds elsewhere meanwhile. A
+ * parser that must hold more than that is reading a file that lies: descriptions in real files are
+ * a fraction of it, the 16 MB are for small files with many short entries. */
 void ut_blocks_init(struct ut_blocks *blocks, struct ut_mem *mem, uint64_t file_bytes,
                     uint64_t used_bytes);
+/* Leaves blocks that hold nothing and may be used or freed again. */
 void ut_blocks_free(struct ut_blocks *blocks);
 
 /* count * size zeroed bytes, aligned to 8; NULL, with err and status set, when memory or the limit

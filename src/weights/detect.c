@@ -1,4 +1,5 @@
-/* Which format a file is, by its first bytes. */
+/* Which format a file is, by its first bytes. The order of the tests matters: magic numbers first,
+ * then the two formats that have none, of which ONNX is the weakest guess and comes last. */
 #include <string.h>
 
 #include "weights/weights.h"
@@ -24,6 +25,8 @@ static bool looks_like_tar(const uint8_t *bytes, size_t n) {
     return n >= 512 && memcmp(bytes + 257, "ustar", 5) == 0;
 }
 
+/* Says what a file claims to be, not that it is well-formed: a damaged file gets the error of the
+ * format that it looks like. */
 enum ut_format ut_format_detect(const void *data, size_t n) {
     const uint8_t *bytes = data;
     if (n >= 4 && memcmp(bytes, "GGUF", 4) == 0) {

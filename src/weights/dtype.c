@@ -10,6 +10,8 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are read in place");
 
+/* By ut_dtype. Types without a `dequantize` of their own are converted in ut_tensor_to_f32 if they
+ * are floats. */
 static const struct {
     const char *name;
     uint16_t n_bytes, n_elements; /* of a block; an unquantized element is a block of one */
@@ -58,10 +60,14 @@ size_t ut_dtype_block(enum ut_dtype type) {
     return dtypes[type].n_elements;
 }
 
+/* From the bytes, which were checked, and not from the dimensions: no product that could
+ * overflow. */
 uint64_t ut_tensor_n_elements(const struct ut_tensor *tensor) {
     return tensor->n_bytes / dtypes[tensor->type].n_bytes * dtypes[tensor->type].n_elements;
 }
 
+/* Sizes are bounded by PTRDIFF_MAX, not SIZE_MAX: pointer differences within a tensor must be
+ * representable, too. Unused dimensions become 1, so that loops may always run over four. */
 bool ut_tensor_set_shape(struct ut_tensor *tensor, enum ut_dtype type, const uint64_t *dims,
                          int n_dims) {
     uint64_t block_bytes = dtypes[type].n_bytes, block = dtypes[type].n_elements;
@@ -90,6 +96,8 @@ bool ut_tensor_set_shape(struct ut_tensor *tensor, enum ut_dtype type, const uin
 
 /* ---- To f32 --------------------------------------------------------------------------------- */
 
+/* f16, bf16 and f32 are exact; f64 is rounded. Elements are fetched with memcpy because nothing
+ * aligns a tensor in a zip member or a protobuf field. */
 bool ut_tensor_to_f32(const struct ut_tensor *tensor, float *dst) {
     const char *src = tensor->data;
     size_t n = (size_t)ut_tensor_n_elements(tensor);

@@ -22,10 +22,15 @@
 
 #include "base/checked.h"
 
+/* A model maps one file, with ONNX's external data up to 65: room for many voices. The handler
+ * walks over all of them, so it is no place for a large number. */
 enum { MAX_MAPPINGS = 1024 };
 
 enum slot_state { SLOT_FREE, SLOT_TAKEN, SLOT_ACTIVE };
 
+/* `state` is stored last when a slot is filled and first when it is freed: a handler that sees
+ * ACTIVE sees the range that goes with it. All accesses are sequentially consistent; none is
+ * hot. */
 struct slot {
     _Atomic int state;
     _Atomic uintptr_t begin, end;
@@ -38,6 +43,8 @@ static pthread_once_t install_once = PTHREAD_ONCE_INIT;
 
 /* ---- The signal handler: async-signal-safe work, and mmap, which is a bare system call ------ */
 
+/* Puts a page of zeros where the lost one was: the access that faulted is repeated on return and
+ * finds it. The file is not touched. */
 static bool replace_page(uintptr_t address) {
     uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
     void *page = (void *)(address & ~(page_bytes - 1));
@@ -45,6 +52,7 @@ static bool replace_page(uintptr_t address) {
            page;
 }
 
+/* False when the address belongs to no mapping of ours; then the fault is not for us to judge. */
 static bool repair(uintptr_t address) {
     for (int i = 0; i < MAX_MAPPINGS; i++) {
         struct slot *slot = &slots[i];
@@ -57,6 +65,8 @@ static bool repair(uintptr_t address) {
     return false;
 }
 
+/* Runs on the thread that faulted, in the middle of any code at all: it allocates nothing, takes no
+ * lock and leaves errno as it was. */
 static void on_sigbus(int number, siginfo_t *info, void *context) {
     int saved_errno = errno;
     bool is_fault = info->si_code > 0; /* else sent by kill */
@@ -87,6 +97,8 @@ static void install_handler(void) {
 
 /* ---- Slots --------------------------------------------------------------------------------- */
 
+/* Any number of threads may try at once: the exchange from FREE to TAKEN is won by one. -1 when all
+ * are in use. */
 static int take_slot(const void *data, size_t n) {
     for (int i = 0; i < MAX_MAPPINGS; i++) {
         int expected = SLOT_FREE;
@@ -138,6 +150,8 @@ static utter_status map_descriptor(struct ut_mem *mem, int fd, const char *path,
     return UTTER_OK;
 }
 
+/* The checks are made on the descriptor, not on the path: what was checked is what is mapped, even
+ * if somebody renames files meanwhile. */
 utter_status ut_file_map_open(struct ut_mem *mem, const char *path, struct ut_file_map *out,
                               utter_error *err) {
     *out = (struct ut_file_map){0};
@@ -183,6 +197,8 @@ static bool is_plain_path(const char *path) {
     }
 }
 
+/* `at` is the folder reached so far, owned unless it is the caller's; O_NOFOLLOW on every component
+ * is what keeps a link from leading outside. */
 int ut_open_beneath_walk(int folder, const char *relative) {
     if (!is_plain_path(relative)) {
         errno = EXDEV;
@@ -219,6 +235,8 @@ int ut_open_beneath_walk(int folder, const char *relative) {
     return -1;
 }
 
+/* One system call where the kernel has it (Linux 5.6): it cannot be raced by somebody who swaps a
+ * folder for a link between two components. */
 static int open_beneath(int folder, const char *relative) {
     struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
                            .resolve =
@@ -231,6 +249,9 @@ static int open_beneath(int folder, const char *relative) {
     return (int)fd;
 }
 
+/* A model file is not trusted to name files: one with ../ or a link could make the reader load what
+ * the user never meant to show. A second hard link is refused for the same reason: the file may be
+ * another user's, linked from elsewhere. */
 utter_status ut_file_map_open_beneath(struct ut_mem *mem, int folder, const char *relative,
                                       struct ut_file_map *out, utter_error *err) {
     *out = (struct ut_file_map){0};
@@ -286,6 +307,7 @@ bool ut_file_map_contains(const struct ut_file_map *map, const void *data) {
     return map->mem && at >= begin && at - begin < map->n;
 }
 
+/* Rounded inwards: the pages at both ends may hold parts of other tensors that are still in use. */
 void ut_file_map_release(const struct ut_file_map *map, const void *data, size_t n) {
     uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t begin = ((uintptr_t)data + page_bytes - 1) & ~(page_bytes - 1);

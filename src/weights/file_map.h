@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "base/mem.h"
 
+/* Belongs to whoever opened it and is not copied: `slot` is known to the signal handler. Reading
+ * `data` is safe from any thread between open and close. */
 struct ut_file_map {
     struct ut_mem *mem; /* counts mapped_bytes; NULL while nothing is mapped */
     const uint8_t *data;
@@ -37,6 +39,7 @@ int ut_open_beneath_walk(int folder, const char *relative);
 
 void ut_file_map_close(struct ut_file_map *map); /* one of {0} too */
 
+/* Whether `data` points into the mapping; false for a map of {0}. */
 bool ut_file_map_contains(const struct ut_file_map *map, const void *data);
 
 /* Gives the whole pages within data[0..n) back; they are read again when touched. */

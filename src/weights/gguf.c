@@ -76,6 +76,8 @@ utter_status ut_gguf_read_string(struct ut_gguf_reader *r, const char *what, con
 
 /* ---- One tensor ----------------------------------------------------------------------------- */
 
+/* By the number in the file, ggml's enum ggml_type. 4, 5, 31 to 33 and 36 to 38 were withdrawn by
+ * ggml; the others with -1 exist, but are not read. */
 static const struct {
     const char *name;
     int type; /* enum ut_dtype, or -1 for one that cannot be read */
@@ -122,6 +124,8 @@ static utter_status read_dims(struct ut_gguf_reader *r, uint64_t *dims, int *n_d
     return UTTER_OK;
 }
 
+/* A type of a later ggml is ERROR_FORMAT like damage: its size is not known, so nothing behind it
+ * could be checked. */
 static utter_status read_dtype(struct ut_gguf_reader *r, enum ut_dtype *out) {
     uint32_t id;
     size_t at = r->at;
@@ -143,6 +147,8 @@ static utter_status read_dtype(struct ut_gguf_reader *r, enum ut_dtype *out) {
     return UTTER_OK;
 }
 
+/* Rows are tested here and again in ut_tensor_set_shape, because only here the message can say what
+ * is wrong. */
 static utter_status set_shape(struct ut_gguf_reader *r, enum ut_dtype type, const uint64_t *dims,
                               int n_dims, struct ut_tensor *out) {
     uint64_t row = dims[n_dims - 1];
@@ -172,6 +178,7 @@ static utter_status read_description(struct ut_gguf_reader *r, struct ut_tensor 
     return status ? status : ut_gguf_read_u64(r, "the offset of a tensor", offset);
 }
 
+/* A description: name, number of dimensions, dimensions, type, offset. */
 static utter_status read_tensor(struct ut_gguf_reader *r, struct ut_tensor *out, uint64_t *offset) {
     size_t at = r->at;
     utter_status status = ut_gguf_read_string(r, "the name of a tensor", &out->name);
@@ -192,6 +199,8 @@ static uint64_t align_up(uint64_t n, uint64_t alignment) {
     return (n + alignment - 1) & ~(alignment - 1);
 }
 
+/* The data begins at the first multiple of the alignment behind the last description. An alignment
+ * that is no power of two would make align_up meaningless, so it is refused and not rounded. */
 static utter_status find_layout(const struct ut_gguf_reader *r, struct layout *out) {
     const struct ut_weights *weights = r->weights;
     const struct ut_gguf_value *alignment = ut_gguf_find(weights, "general.alignment");
@@ -210,6 +219,8 @@ static utter_status find_layout(const struct ut_gguf_reader *r, struct layout *o
     return UTTER_OK;
 }
 
+/* Subtractions only: offset + n_bytes could wrap. The offset is relative to the data, not to the
+ * file. */
 static utter_status place_tensor(const struct ut_gguf_reader *r, const struct layout *layout,
                                  struct ut_tensor *tensor, uint64_t offset) {
     size_t n_data = r->weights->n - layout->data_at;
@@ -229,6 +240,8 @@ static utter_status place_tensor(const struct ut_gguf_reader *r, const struct la
     return UTTER_OK;
 }
 
+/* No two tensors are empty (dimensions of 0 were refused), so equal places are an overlap and the
+ * order between them does not matter. */
 static int compare_places(uint32_t a, uint32_t b, const void *context) {
     const char *x = ((const struct ut_tensor *)context)[a].data;
     const char *y = ((const struct ut_tensor *)context)[b].data;
@@ -267,6 +280,8 @@ static utter_status check_coverage(const struct ut_gguf_reader *r, const struct 
 
 /* ---- The whole file ------------------------------------------------------------------------- */
 
+/* Version 1 had counts of 32 bits; read as version 2 every number behind the header would be wrong.
+ * A version whose low half is empty is one of a big-endian file: 3 is 0x03000000 there. */
 static utter_status check_version(struct ut_gguf_reader *r) {
     uint32_t version;
     utter_status status = ut_gguf_read_u32(r, "the version", &version);
@@ -284,6 +299,7 @@ static utter_status check_version(struct ut_gguf_reader *r) {
                    (unsigned)version);
 }
 
+/* The file's count is held against the bytes left before three tables are sized by it. */
 static utter_status read_tensors(struct ut_gguf_reader *r, uint64_t n) {
     struct ut_weights *weights = r->weights;
     struct ut_blocks *blocks = &weights->blocks;
@@ -318,6 +334,7 @@ static utter_status read_tensors(struct ut_gguf_reader *r, uint64_t n) {
     return status ? status : check_coverage(r, &layout);
 }
 
+/* Magic (checked by ut_format_detect), version, both counts, metadata, descriptions, data. */
 utter_status ut_gguf_parse(struct ut_weights *weights, utter_error *err) {
     struct ut_gguf_reader reader = {.weights = weights, .at = MAGIC_BYTES, .err = err};
     ut_blocks_init(&weights->blocks, weights->mem, weights->n, 0);

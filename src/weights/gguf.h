@@ -21,6 +21,7 @@ UTTER_CHECKED utter_status ut_gguf_get_bool(const struct ut_weights *weights, co
 UTTER_CHECKED utter_status ut_gguf_get_strings(const struct ut_weights *weights, const char *key,
                                                const char *const **out, size_t *n,
                                                utter_error *err);
+/* Whether there is such a key, of whatever type; false for files of other formats. */
 bool ut_gguf_has(const struct ut_weights *weights, const char *key);
 
 /* Writes a GGUF v3 file: first all metadata and tensor headers are declared, then the data of each
@@ -29,6 +30,7 @@ bool ut_gguf_has(const struct ut_weights *weights, const char *key);
  * after a failure, an existing file is untouched. One thread at a time. */
 struct ut_gguf_writer;
 
+/* `path` is copied. ERROR_IO when no file can be made beside it. */
 UTTER_CHECKED utter_status ut_gguf_writer_create(struct ut_mem *mem, const char *path,
                                                  struct ut_gguf_writer **out, utter_error *err);
 /* Keys and strings are copied. A key or tensor name that is there already, or is empty, is
@@ -53,6 +55,8 @@ UTTER_CHECKED utter_status ut_gguf_put_tensor(struct ut_gguf_writer *writer,
 /* All n_bytes of the next tensor declared. */
 UTTER_CHECKED utter_status ut_gguf_put_data(struct ut_gguf_writer *writer, const void *data,
                                             size_t n_bytes, utter_error *err);
+/* ERROR_ARGUMENT when data of a declared tensor is missing or the file was finished already. The
+ * writer must be destroyed afterwards in any case. */
 UTTER_CHECKED utter_status ut_gguf_writer_finish(struct ut_gguf_writer *writer, utter_error *err);
 void ut_gguf_writer_destroy(struct ut_gguf_writer *writer); /* unfinished: nothing is left behind */
 

@@ -6,6 +6,8 @@
 #include "weights/gguf.h"
 #include "weights/table.h"
 
+/* The alignment is the default that a file may override with general.alignment; the length of keys
+ * is the specification's limit. */
 enum { UT_GGUF_ALIGNMENT = 32, UT_GGUF_MAX_KEY_BYTES = 65535 };
 
 /* Numbers as in the file. */
@@ -42,6 +44,8 @@ struct ut_gguf {
     uint32_t *by_key;
 };
 
+/* Where the reading is. Everything that is kept goes into the table's blocks; a failure leaves that
+ * to ut_weights_close. */
 struct ut_gguf_reader {
     struct ut_weights *weights;
     size_t at; /* <= weights->n */
@@ -54,6 +58,7 @@ const uint8_t *ut_gguf_take(struct ut_gguf_reader *r, uint64_t n);
 /* ERROR_FORMAT: the file ends within `what`. */
 utter_status ut_gguf_fail_end(const struct ut_gguf_reader *r, const char *what);
 
+/* Both name `what` and the offset when the file ends too early, and advance only on success. */
 UTTER_CHECKED utter_status ut_gguf_read_u32(struct ut_gguf_reader *r, const char *what,
                                             uint32_t *out);
 UTTER_CHECKED utter_status ut_gguf_read_u64(struct ut_gguf_reader *r, const char *what,

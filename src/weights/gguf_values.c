@@ -12,6 +12,7 @@
 /* The smallest entry: a key of one byte and one byte of value. */
 enum { MIN_ENTRY_BYTES = 8 + 1 + 4 + 1, MIN_STRING_BYTES = 8 };
 
+/* By ut_gguf_type. The plural is for messages and listings of arrays. */
 static const struct {
     const char *name, *plural;
     uint8_t n_bytes; /* 0: not the same for every value */
@@ -109,6 +110,8 @@ static utter_status read_strings(struct ut_gguf_reader *r, struct ut_gguf_value 
     return UTTER_OK;
 }
 
+/* Arrays of numbers are passed over, after a check that they lie within the file and, for booleans,
+ * that each is one. */
 static utter_status read_array(struct ut_gguf_reader *r, struct ut_gguf_value *out) {
     size_t at = r->at;
     utter_status status = read_type(r, &out->element);
@@ -136,6 +139,7 @@ static utter_status read_array(struct ut_gguf_reader *r, struct ut_gguf_value *o
     return out->element == UT_GGUF_BOOL ? check_bools(r, bytes, (size_t)out->n) : UTTER_OK;
 }
 
+/* *text is set for strings only; other values get theirs from `describe`. */
 static utter_status read_value(struct ut_gguf_reader *r, struct ut_gguf_value *out,
                                const char **text) {
     utter_status status = read_type(r, &out->type);
@@ -179,6 +183,7 @@ static const char *describe(struct ut_gguf_reader *r, const struct ut_gguf_value
     return ut_blocks_strndup(&r->weights->blocks, text, (size_t)n, r->err);
 }
 
+/* Key and value with its text. Of the specification's rules for keys only the length is checked. */
 static utter_status read_entry(struct ut_gguf_reader *r, struct ut_metadata *entry,
                                struct ut_gguf_value *value) {
     size_t at = r->at;
@@ -262,6 +267,8 @@ utter_status ut_gguf_read_values(struct ut_gguf_reader *r, uint64_t n) {
 
 /* ---- Getters -------------------------------------------------------------------------------- */
 
+/* Binary search in by_key; values and metadata have the same indexes, so either leads to the
+ * other. */
 const struct ut_gguf_value *ut_gguf_find(const struct ut_weights *weights, const char *key) {
     size_t low = 0, high = weights->gguf ? weights->n_metadata : 0;
     while (low < high) {
@@ -288,6 +295,7 @@ static utter_status fail_missing(const char *key, utter_error *err) {
     return ut_fail(err, UTTER_ERROR_NOT_FOUND, "the file has no key \"%.100s\"", key);
 }
 
+/* Names both types: what the key has and what the caller can use. */
 static utter_status fail_type(const char *key, const struct ut_gguf_value *value,
                               const char *wanted, utter_error *err) {
     return ut_fail(err, UTTER_ERROR_FORMAT, "key \"%.100s\" is %s%s, expected %s", key,

@@ -18,6 +18,7 @@ static const uint8_t type_ids[UT_N_DTYPES] = {
     [UT_F64] = 1 + 28,  [UT_BF16] = 1 + 30, [UT_TQ1_0] = 1 + 34, [UT_TQ2_0] = 1 + 35,
 };
 
+/* A buffer that only grows, by doubling. */
 struct bytes {
     char *data;
     size_t n, capacity;
@@ -29,6 +30,8 @@ struct name_set {
     size_t n, capacity; /* a power of two, at least twice n */
 };
 
+/* `values` and `tensors` are what the file will hold behind its header, byte for byte; the counts
+ * in the header come from the two sets, which have one name for each entry. */
 struct ut_gguf_writer {
     struct ut_mem *mem;
     char *path;
@@ -61,6 +64,7 @@ static utter_status reserve(struct ut_gguf_writer *w, struct bytes *bytes, size_
     return UTTER_OK;
 }
 
+/* The caller has reserved the room; so have those of the functions below. */
 static void append(struct bytes *bytes, const void *data, size_t n) {
     memcpy(bytes->data + bytes->n, data, n);
     bytes->n += n;
@@ -81,7 +85,9 @@ static void append_string(struct bytes *bytes, const char *text) {
 
 /* ---- Names ---------------------------------------------------------------------------------- */
 
-/* The slot of a name, or the empty one where it belongs. */
+/* The slot of a name, or the empty one where it belongs. At most half of the slots are taken, so
+ * the search ends. The key of an empty slot is 0, which no name has: 8 bytes of length are in front
+ * of the first. */
 static size_t *find_slot(const struct name_set *set, const struct bytes *bytes, const char *name,
                          size_t n) {
     uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
@@ -101,6 +107,7 @@ static size_t *find_slot(const struct name_set *set, const struct bytes *bytes, 
     }
 }
 
+/* Places are offsets, not pointers: they stay right when `bytes` moves. All are hashed again. */
 static utter_status grow_set(struct ut_gguf_writer *w, struct name_set *set,
                              const struct bytes *bytes, utter_error *err) {
     struct name_set grown = {.n = set->n, .capacity = set->capacity ? 2 * set->capacity : 64};
@@ -121,7 +128,9 @@ static utter_status grow_set(struct ut_gguf_writer *w, struct name_set *set,
     return UTTER_OK;
 }
 
-/* Appends a name that must be new, with its length in front, and makes room for n_more bytes. */
+/* Appends a name that must be new, with its length in front, and makes room for n_more bytes.
+ * Everything that can fail is done first: after an error the writer is as it was before the
+ * call. */
 static utter_status append_name(struct ut_gguf_writer *w, struct name_set *set, struct bytes *bytes,
                                 const char *what, const char *name, size_t n_more,
                                 utter_error *err) {
@@ -252,6 +261,8 @@ utter_status ut_gguf_put_strings(struct ut_gguf_writer *writer, const char *key,
 
 /* ---- Tensors -------------------------------------------------------------------------------- */
 
+/* n_bytes is the caller's claim and decides how much will be put; it is computed again from the
+ * shape. */
 static utter_status check_tensor(const struct ut_tensor *tensor, utter_error *err) {
     if (type_ids[tensor->type] == 0) {
         return ut_fail(err, UTTER_ERROR_UNSUPPORTED, "tensor \"%.100s\": GGUF has no type %s",
@@ -267,10 +278,13 @@ static utter_status check_tensor(const struct ut_tensor *tensor, utter_error *er
     return UTTER_OK;
 }
 
+/* Zero bytes that follow n bytes up to the next multiple of the alignment, a power of two. */
 static size_t n_padding(uint64_t n) {
     return (size_t)(-n & (UT_GGUF_ALIGNMENT - 1));
 }
 
+/* Dimensions are written from the fastest to the slowest; a scalar gets one of 1. The offset is
+ * where its data will be put, counted from the beginning of all data. */
 utter_status ut_gguf_put_tensor(struct ut_gguf_writer *writer, const struct ut_tensor *tensor,
                                 utter_error *err) {
     utter_status status = check_tensor(tensor, err);
@@ -310,6 +324,8 @@ static void put_padding(struct ut_new_file *file) {
     ut_new_file_put(file, zeros, n_padding(file->n_bytes));
 }
 
+/* Written with the first data, or by finish in a file without tensors; no declaration may follow
+ * it. */
 static void put_header(struct ut_gguf_writer *w) {
     const uint32_t version = 3;
     const uint64_t counts[2] = {w->names.n, w->keys.n};
@@ -322,6 +338,7 @@ static void put_header(struct ut_gguf_writer *w) {
     w->has_header = true;
 }
 
+/* Offsets were promised in the header, so the data must have exactly the size declared. */
 utter_status ut_gguf_put_data(struct ut_gguf_writer *writer, const void *data, size_t n_bytes,
                               utter_error *err) {
     uint64_t expected = 0;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Names tried before giving up: one is taken when an earlier process with the same number died. */
 enum { MAX_TEMPORARIES = 100 };
 
 static utter_status fail_write(const char *path, int error, utter_error *err) {
@@ -18,6 +19,7 @@ static utter_status fail_write(const char *path, int error, utter_error *err) {
 
 /* ---- Content -------------------------------------------------------------------------------- */
 
+/* write may take less than it is given; a result of 0 would loop for ever and is made an error. */
 static void write_all(struct ut_new_file *file, const char *data, size_t n) {
     while (n > 0 && !file->error && file->fd >= 0) {
         ssize_t n_written = write(file->fd, data, n);
@@ -37,6 +39,7 @@ static void flush(struct ut_new_file *file) {
     file->n_buffered = 0;
 }
 
+/* Larger pieces than the buffer go straight to the file: tensors are not copied. */
 void ut_new_file_put(struct ut_new_file *file, const void *data, size_t n) {
     file->n_bytes += n;
     if (n > sizeof file->buffer - file->n_buffered) {
@@ -68,6 +71,8 @@ void ut_new_file_measure(struct ut_new_file *file) {
     start(file, "");
 }
 
+/* O_EXCL: a link that somebody placed under the temporary name is not followed. In the same folder
+ * as the target, because rename does not cross file systems. */
 utter_status ut_new_file_create(struct ut_new_file *file, const char *path, utter_error *err) {
     start(file, path);
     for (int i = 0; i < MAX_TEMPORARIES && file->fd < 0; i++) {
@@ -104,6 +109,8 @@ static int sync_folder(const char *path) {
     return 0;
 }
 
+/* The data is synced before the rename: otherwise a crash could leave the new name on an empty
+ * file. */
 utter_status ut_new_file_finish(struct ut_new_file *file, utter_error *err) {
     flush(file);
     if (!file->error && fsync(file->fd) != 0) {

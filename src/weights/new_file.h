@@ -11,6 +11,8 @@
 
 enum { UT_NEW_FILE_BUFFER_BYTES = 1 << 14 };
 
+/* Large because of its buffers (about 20 kB): on the stack of one function or inside an
+ * allocation. */
 struct ut_new_file {
     const char *path;
     int fd;
@@ -28,6 +30,7 @@ UTTER_CHECKED utter_status ut_new_file_create(struct ut_new_file *file, const ch
 /* Counts what is put and writes nothing: to measure. Neither finish nor abandon is needed. */
 void ut_new_file_measure(struct ut_new_file *file);
 
+/* Never fails by itself: an error is kept, and what is put behind it is dropped. */
 void ut_new_file_put(struct ut_new_file *file, const void *data, size_t n);
 
 /* ERROR_IO when a write failed; the file may be finished or abandoned after it. */

@@ -63,10 +63,12 @@ static const struct ut_pb_schema attribute_schema =
 
 /* ---- Helpers -------------------------------------------------------------------------------- */
 
+/* Offsets in messages are those in the file: messages are ranges of it, never copies. */
 static utter_status fail_at(struct ut_onnx_reader *r, size_t pos, const char *what) {
     return ut_fail(r->err, UTTER_ERROR_FORMAT, "%s at byte %zu", what, pos);
 }
 
+/* `out` points at a pointer of any type; memcpy stores it without breaking the aliasing rules. */
 static utter_status alloc(struct ut_onnx_reader *r, size_t count, size_t size, void *out) {
     void *block = ut_blocks_alloc(&r->weights->blocks, count, size, r->err);
     memcpy(out, &block, sizeof block);
@@ -89,8 +91,9 @@ utter_status ut_onnx_copy_string(struct ut_onnx_reader *r, struct ut_pb_range ra
 }
 
 /* How often each field stands in the message, by field number below `n_counts`. */
-/* The first of the two walks: arrays get the size that the message itself shows, so that no claim
- * of a file has to be believed. */
+/* How often each field stands in the message, by field number below `n_counts`. The first of the
+ * two walks: arrays get the size that the message itself shows, so that no claim of a file has to
+ * be believed. */
 static utter_status count_fields(struct ut_onnx_reader *r, struct ut_pb_range range,
                                  const struct ut_pb_schema *schema, size_t *counts,
                                  size_t n_counts) {
@@ -153,6 +156,7 @@ static utter_status read_ints(struct ut_onnx_reader *r, struct ut_pb_range range
     return message.status;
 }
 
+/* An attribute of type INT as a list of one, so that users read both kinds alike. */
 static utter_status read_single_int(struct ut_onnx_reader *r, uint64_t value,
                                     struct ut_onnx_attribute *out) {
     int64_t *one;
@@ -165,6 +169,7 @@ static utter_status read_single_int(struct ut_onnx_reader *r, uint64_t value,
     return status;
 }
 
+/* A tensor that ut_tensor cannot hold is no error here: graphs have attributes nobody asks for. */
 static utter_status read_attribute_tensor(struct ut_onnx_reader *r, struct ut_pb_range range,
                                           struct ut_onnx_attribute *out) {
     struct ut_tensor *tensor;
@@ -179,6 +184,8 @@ static utter_status read_attribute_tensor(struct ut_onnx_reader *r, struct ut_pb
     return status;
 }
 
+/* Of a scalar that stands several times the last counts, as in protobuf. A second tensor is
+ * refused, where protobuf would merge the two messages. */
 static utter_status read_attribute(struct ut_onnx_reader *r, struct ut_pb_range range,
                                    struct ut_onnx_attribute *out) {
     struct ut_pb_message message = ut_pb_open(r->data, range, &attribute_schema, r->err);
@@ -224,6 +231,7 @@ static utter_status read_attribute(struct ut_onnx_reader *r, struct ut_pb_range 
     return status;
 }
 
+/* The second walk over a node: `limits` are the counts of the first, by field number. */
 static utter_status fill_node(struct ut_onnx_reader *r, struct ut_pb_range range,
                               const size_t *limits, const char **inputs, const char **outputs,
                               struct ut_onnx_attribute *attributes, struct ut_onnx_node *out) {
@@ -288,6 +296,7 @@ const struct ut_onnx_attribute *ut_onnx_attribute(const struct ut_onnx_node *nod
 
 /* ---- Graph ---------------------------------------------------------------------------------- */
 
+/* Of a ValueInfoProto only the name: shapes come from the weights. */
 static utter_status read_value_name(struct ut_onnx_reader *r, struct ut_pb_range range,
                                     const char **out) {
     struct ut_pb_message message = ut_pb_open(r->data, range, &value_info_schema, r->err);
@@ -334,6 +343,7 @@ static utter_status read_graph_field(struct ut_onnx_reader *r, const struct ut_p
     return status;
 }
 
+/* `counts` by field number, as for nodes. Initializers are the tensors of the table. */
 static utter_status read_graph(struct ut_onnx_reader *r, struct ut_pb_range range,
                                struct ut_onnx_graph *graph) {
     size_t counts[GRAPH_OUTPUT + 1] = {0};
@@ -372,6 +382,7 @@ static utter_status read_graph(struct ut_onnx_reader *r, struct ut_pb_range rang
 
 /* ---- Model ---------------------------------------------------------------------------------- */
 
+/* Versions of other domains (ai.onnx.ml, com.microsoft) are of no use: no operator is executed. */
 static utter_status read_opset(struct ut_onnx_reader *r, struct ut_pb_range range, int64_t *opset) {
     struct ut_pb_message message = ut_pb_open(r->data, range, &opset_schema, r->err);
     struct ut_pb_field field;
@@ -395,6 +406,7 @@ static utter_status read_opset(struct ut_onnx_reader *r, struct ut_pb_range rang
     return message.status;
 }
 
+/* A key or value that is missing is "". */
 static utter_status read_entry(struct ut_onnx_reader *r, struct ut_pb_range range,
                                struct ut_metadata *out) {
     struct ut_pb_message message = ut_pb_open(r->data, range, &entry_schema, r->err);
@@ -427,6 +439,8 @@ static utter_status add_metadata(struct ut_onnx_reader *r, const struct ut_pb_fi
     return ut_onnx_copy_string(r, field->range, &entry->value);
 }
 
+/* Exactly one graph: protobuf would merge several into one, and a concatenation of two models would
+ * be read as something that neither was. */
 static utter_status read_model(struct ut_onnx_reader *r, struct ut_onnx_graph *graph) {
     struct ut_weights *weights = r->weights;
     size_t counts[MODEL_METADATA + 1] = {0};
@@ -475,6 +489,8 @@ static utter_status read_model(struct ut_onnx_reader *r, struct ut_onnx_graph *g
     return UTTER_OK;
 }
 
+/* The folder is opened by the first tensor with external data and needed no longer than the
+ * parsing. */
 utter_status ut_onnx_parse(struct ut_weights *weights, utter_error *err) {
     struct ut_onnx_reader reader = {
         .weights = weights, .data = weights->data, .folder = -1, .err = err};

@@ -12,6 +12,7 @@ struct ut_onnx_attribute {
     const struct ut_tensor *tensor; /* TENSOR (the value of a Constant), else NULL */
 };
 
+/* Names and arrays live as long as the weights table. */
 struct ut_onnx_node {
     const char *name;          /* "/dec/conv_pre/Conv"; "" when the exporter left it out */
     const char *op_type;       /* "Conv" */
@@ -33,6 +34,7 @@ struct ut_onnx_graph {
     int64_t opset; /* of the default domain; 0 when not stated, which IR versions below 3 may do */
 };
 
+/* The first attribute of that name; NULL when the node has none. Linear: nodes have a handful. */
 const struct ut_onnx_attribute *ut_onnx_attribute(const struct ut_onnx_node *node,
                                                   const char *name);
 

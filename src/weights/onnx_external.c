@@ -1,4 +1,6 @@
-/* External data of ONNX models: files in the model's own folder or below, each mapped once. */
+/* External data of ONNX models: files in the model's own folder or below, each mapped once. The
+ * files are named by the model, so they are opened as file_map.h describes: never outside of that
+ * folder. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -31,6 +33,7 @@ static utter_status open_folder(struct ut_onnx_reader *r) {
     return UTTER_OK;
 }
 
+/* Linear: at most UT_MAX_EXTERNAL_FILES are in the list. */
 static struct ut_external_file *find_file(const struct ut_onnx_reader *r, const char *name) {
     struct ut_external_file *file = r->weights->external;
     while (file && strcmp(file->name, name) != 0) {
@@ -39,6 +42,7 @@ static struct ut_external_file *find_file(const struct ut_onnx_reader *r, const 
     return file;
 }
 
+/* Entered into the table only when the file is mapped: ut_weights_close then unmaps it. */
 utter_status ut_onnx_open_external(struct ut_onnx_reader *r, const char *name,
                                    const struct ut_file_map **out) {
     struct ut_external_file *file = find_file(r, name);

@@ -23,7 +23,9 @@ utter_status ut_onnx_copy_string(struct ut_onnx_reader *reader, struct ut_pb_ran
 utter_status ut_onnx_read_tensor(struct ut_onnx_reader *reader, struct ut_pb_range range,
                                  bool is_attribute, struct ut_tensor *out, bool *representable);
 
-/* A file of external data, opened the first time it is named. */
+/* A file of external data, opened the first time it is named. The map belongs to the table and is
+ * closed with it. ERROR_UNSUPPORTED beyond UT_MAX_EXTERNAL_FILES, ERROR_FORMAT for names that leave
+ * the model's folder. */
 utter_status ut_onnx_open_external(struct ut_onnx_reader *reader, const char *name,
                                    const struct ut_file_map **out);
 

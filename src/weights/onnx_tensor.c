@@ -92,6 +92,8 @@ static utter_status fail_at(struct ut_onnx_reader *r, size_t pos, const char *wh
 
 /* ---- The walk ------------------------------------------------------------------------------- */
 
+/* All dimensions are counted, so that the message can tell how many there are; those beyond the
+ * fourth are not kept. */
 static utter_status read_dims(struct ut_onnx_reader *r, struct ut_pb_range range,
                               struct tensor_proto *proto) {
     for (size_t pos = range.begin; pos < range.end; proto->n_dims++) {
@@ -110,6 +112,7 @@ static utter_status read_dims(struct ut_onnx_reader *r, struct ut_pb_range range
     return UTTER_OK;
 }
 
+/* Lists may come in several fields, packed or not; all of them must be of one kind. */
 static utter_status note_list(struct ut_onnx_reader *r, const struct ut_pb_field *field,
                               size_t n_elements, struct tensor_proto *proto) {
     if (proto->list != 0 && proto->list != field->number) {
@@ -122,6 +125,7 @@ static utter_status note_list(struct ut_onnx_reader *r, const struct ut_pb_field
     return UTTER_OK;
 }
 
+/* The only walk for most tensors: data in one field is used where it lies. */
 static utter_status walk_tensor(struct ut_onnx_reader *r, struct ut_pb_range range,
                                 struct tensor_proto *proto) {
     struct ut_pb_message message = ut_pb_open(r->data, range, &tensor_schema, r->err);
@@ -194,6 +198,8 @@ static utter_status convert_chunk(struct ut_onnx_reader *r, struct ut_pb_range c
     return UTTER_OK;
 }
 
+/* The file may have changed since it was measured, so the copy is bounded by what was allocated and
+ * must fill it. */
 static utter_status convert_list(struct ut_onnx_reader *r, struct ut_pb_range range,
                                  const struct onnx_type *type, struct ut_tensor *out) {
     char *data = ut_blocks_alloc(&r->weights->blocks, out->n_bytes, 1, r->err);
@@ -216,6 +222,7 @@ static utter_status convert_list(struct ut_onnx_reader *r, struct ut_pb_range ra
     return status ? status : message.status;
 }
 
+/* A fixed-width list in one field is an array already, and used in place. */
 static utter_status read_list(struct ut_onnx_reader *r, struct ut_pb_range range,
                               const struct tensor_proto *proto, const struct onnx_type *type,
                               struct ut_tensor *out) {
@@ -238,6 +245,7 @@ static utter_status read_list(struct ut_onnx_reader *r, struct ut_pb_range range
 
 /* ---- External data -------------------------------------------------------------------------- */
 
+/* Its entries are strings, as the format has them: offset and length in decimal. */
 struct external_data {
     const char *location;
     uint64_t offset, length;
@@ -301,6 +309,8 @@ static utter_status read_entry(struct ut_onnx_reader *r, struct ut_pb_range rang
     return apply_entry(r, texts[ENTRY_KEY], texts[ENTRY_VALUE], external);
 }
 
+/* Without a length the data reaches to the end of the file. It must be exactly as long as the shape
+ * says in either case. */
 static utter_status read_external(struct ut_onnx_reader *r, struct ut_pb_range range,
                                   struct ut_tensor *out) {
     struct external_data external = {0};
@@ -338,6 +348,8 @@ static utter_status read_external(struct ut_onnx_reader *r, struct ut_pb_range r
 
 /* ---- The tensor ----------------------------------------------------------------------------- */
 
+/* A tensor that states its data twice would mean one thing here and another in ONNX Runtime, so
+ * exactly one source is required. */
 static utter_status read_data(struct ut_onnx_reader *r, struct ut_pb_range range,
                               const struct tensor_proto *proto, const struct onnx_type *type,
                               struct ut_tensor *out) {
@@ -390,6 +402,7 @@ static utter_status check_kind(struct ut_pb_range range, const struct tensor_pro
     return UTTER_OK;
 }
 
+/* *out changes only when all of it is right. */
 static utter_status fill_tensor(struct ut_onnx_reader *r, struct ut_pb_range range,
                                 const struct tensor_proto *proto, struct ut_tensor *out) {
     const struct onnx_type *type = &onnx_types[proto->data_type];
@@ -404,6 +417,7 @@ static utter_status fill_tensor(struct ut_onnx_reader *r, struct ut_pb_range ran
     return status;
 }
 
+/* For attributes the error of check_kind is dropped (NULL): "not representable" is an answer. */
 utter_status ut_onnx_read_tensor(struct ut_onnx_reader *r, struct ut_pb_range range,
                                  bool is_attribute, struct ut_tensor *out, bool *representable) {
     struct tensor_proto proto = {0};

@@ -10,8 +10,10 @@
 
 #include "base/checked.h"
 
+/* Offsets in the pickle are kept in 32 bits. */
 enum { MAX_PICKLE_BYTES = INT32_MAX };
 
+/* Stack, marks and memo hold numbers of objects; 0 is none. */
 struct machine {
     struct ut_pickle *pickle;
     const uint8_t *data;
@@ -27,6 +29,8 @@ struct machine {
 
 /* ---- Pools ---------------------------------------------------------------------------------- */
 
+/* Chunk k holds 64 << k items and begins at item 64 * (2^k - 1); i / 64 + 1 has its highest bit at
+ * k. NULL for an item whose chunk was never reached. */
 static void *pool_at(const struct ut_pickle_pool *pool, uint32_t i) {
     uint32_t position = i / UT_PICKLE_FIRST_CHUNK + 1;
     int k = 31 - __builtin_clz(position);
@@ -70,6 +74,7 @@ static utter_status pool_add(struct machine *m, struct ut_pickle_pool *pool, voi
 
 /* ---- Stack ---------------------------------------------------------------------------------- */
 
+/* Values are only ever references: duplicating one copies four bytes. */
 static utter_status push(struct machine *m, uint32_t object) {
     uint32_t *slot = NULL, number;
     utter_status status = pool_add(m, &m->stack, &slot, &number);
@@ -111,6 +116,7 @@ static utter_status pop_mark(struct machine *m, uint32_t *begin) {
 
 /* ---- Objects -------------------------------------------------------------------------------- */
 
+/* A new object of the kind, with nothing in it. */
 static utter_status create(struct machine *m, enum ut_pickle_kind kind, uint32_t *number,
                            struct ut_pickle_object **out) {
     utter_status status = pool_add(m, &m->pickle->objects, out, number);
@@ -127,6 +133,7 @@ static utter_status push_new(struct machine *m, enum ut_pickle_kind kind,
     return status ? status : push(m, number);
 }
 
+/* Behind the object's last: items keep their order, and adding n of them takes linear time. */
 static utter_status add_cell(struct machine *m, struct ut_pickle_object *object, uint32_t key,
                              uint32_t value) {
     struct ut_pickle_cell *cell;
@@ -147,6 +154,7 @@ static utter_status add_cell(struct machine *m, struct ut_pickle_object *object,
 
 /* ---- Bytes ---------------------------------------------------------------------------------- */
 
+/* All that opcodes read comes through here or take_line, the two places that check for the end. */
 static utter_status take(struct machine *m, size_t n, const uint8_t **out) {
     if (n > m->n - m->pos) {
         return fail(m, "an opcode that is cut off");
@@ -169,6 +177,7 @@ static utter_status take_number(struct machine *m, size_t n_bytes, uint64_t *out
 
 /* ---- Opcodes: plain values ------------------------------------------------------------------ */
 
+/* The first opcode, and nowhere else. */
 static utter_status run_proto(struct machine *m, int a, int b) {
     uint64_t version;
     utter_status status = take_number(m, 1, &version);
@@ -180,6 +189,7 @@ static utter_status run_proto(struct machine *m, int a, int b) {
                : fail_code(m, UTTER_ERROR_UNSUPPORTED, "no pickle of protocol 2 to 4");
 }
 
+/* Protocol 4 groups opcodes into frames; their length is checked and otherwise of no interest. */
 static utter_status run_frame(struct machine *m, int a, int b) {
     uint64_t n_bytes;
     utter_status status = take_number(m, 8, &n_bytes);
@@ -213,6 +223,8 @@ static utter_status run_integer(struct machine *m, int a, int b) {
     return status;
 }
 
+/* A two's complement integer of 0 to 255 bytes, little-endian. Only those beyond 64 bits are kept
+ * as bytes: the old format's magic number is one. */
 static utter_status run_long(struct machine *m, int a, int b) {
     uint64_t n_bytes, value = 0;
     const uint8_t *bytes = NULL;
@@ -235,6 +247,7 @@ static utter_status run_long(struct machine *m, int a, int b) {
     return UTTER_OK;
 }
 
+/* Described only: no tensor's shape or name depends on a float, so its value is dropped. */
 static utter_status run_float(struct machine *m, int a, int b) {
     const uint8_t *bytes = NULL;
     struct ut_pickle_object *object = NULL;
@@ -259,6 +272,7 @@ static utter_status run_text(struct machine *m, int a, int b) {
 
 /* ---- Opcodes: stack and memo ---------------------------------------------------------------- */
 
+/* Opcodes may not take what is below a mark: the fence is the height of the stack there. */
 static utter_status run_mark(struct machine *m, int a, int b) {
     uint32_t *slot = NULL, number;
     utter_status status = pool_add(m, &m->marks, &slot, &number);
@@ -300,6 +314,7 @@ static utter_status run_put(struct machine *m, int a, int b) {
     return UTTER_OK;
 }
 
+/* An entry beyond the pool's chunks or of 0 was never written. */
 static utter_status run_get(struct machine *m, int a, int b) {
     uint64_t index;
     utter_status status = take_number(m, (size_t)a, &index);
@@ -311,6 +326,7 @@ static utter_status run_get(struct machine *m, int a, int b) {
     return slot && *slot ? push(m, *slot) : fail(m, "a memo entry that was never written");
 }
 
+/* Exactly one value is left in a pickle that is whole. */
 static utter_status run_stop(struct machine *m, int a, int b) {
     if (m->stack.n != 1 || m->marks.n != 0) {
         return fail(m, "the end with other than one value on the stack");
@@ -398,6 +414,8 @@ static utter_status run_set_items(struct machine *m, int a, int b) {
 
 /* ---- Opcodes: globals and calls ------------------------------------------------------------- */
 
+/* A name, and no more: whether it may be called is asked by run_call, whether it is a storage class
+ * or a dtype by those who read tensors. */
 static utter_status push_global(struct machine *m, uint32_t module, uint32_t name) {
     struct ut_pickle_object *global;
     uint32_t number;
@@ -424,6 +442,7 @@ static utter_status take_line(struct machine *m, uint32_t *number) {
     return status;
 }
 
+/* Two lines of text: module and name. */
 static utter_status run_global(struct machine *m, int a, int b) {
     uint32_t module, name;
     utter_status status = take_line(m, &module);
@@ -433,6 +452,7 @@ static utter_status run_global(struct machine *m, int a, int b) {
     return status ? status : push_global(m, module, name);
 }
 
+/* Protocol 4: module and name are strings on the stack. */
 static utter_status run_stack_global(struct machine *m, int a, int b) {
     utter_status status = need(m, 2);
     if (status) {
@@ -446,6 +466,7 @@ static utter_status run_stack_global(struct machine *m, int a, int b) {
     return push_global(m, module, name);
 }
 
+/* What becomes of a call, by the name that is called. */
 enum call {
     CALL_REFUSED,
     CALL_OPAQUE,      /* training extras: data that nobody looks into */
@@ -495,12 +516,14 @@ static const struct {
     {"omegaconf", NULL, CALL_OPAQUE},
 };
 
+/* "omegaconf" is also the module of "omegaconf.listconfig", but not of "omegaconfig". */
 static bool module_matches(const char *text, size_t n, const char *module, bool with_below) {
     size_t n_module = strlen(module);
     return n >= n_module && memcmp(text, module, n_module) == 0 &&
            (n == n_module || (with_below && text[n_module] == '.'));
 }
 
+/* CALL_REFUSED for everything that is not in the table, and for what is no global at all. */
 static enum call call_of(const struct ut_pickle *pickle, uint32_t callee) {
     const struct ut_pickle_object *object = ut_pickle_object(pickle, callee);
     if (object->kind != UT_PICKLE_GLOBAL) {
@@ -552,6 +575,7 @@ static utter_status add_pairs(struct machine *m, struct ut_pickle_object *map, u
     return UTTER_OK;
 }
 
+/* The factory of a defaultdict is its argument; it is described like any value and dropped. */
 static utter_status call_map(struct machine *m, enum call call, uint32_t arguments) {
     uint32_t argument[1];
     size_t n = ut_pickle_items(m->pickle, arguments, argument, 1);
@@ -579,6 +603,7 @@ static utter_status call_described(struct machine *m, enum ut_pickle_kind kind, 
     return status ? status : push(m, number);
 }
 
+/* _rebuild_parameter(tensor, ...): what is around the tensor is for training. */
 static utter_status call_inner(struct machine *m, uint32_t arguments) {
     uint32_t inner[1];
     if (ut_pickle_items(m->pickle, arguments, inner, 1) == 0 ||
@@ -588,6 +613,8 @@ static utter_status call_inner(struct machine *m, uint32_t arguments) {
     return push(m, inner[0]);
 }
 
+/* _rebuild_from_type_v2(function, type, arguments, state): the tensor that the inner call would
+ * make. */
 static utter_status call_by_argument(struct machine *m, uint32_t arguments) {
     uint32_t argument[3];
     if (ut_pickle_items(m->pickle, arguments, argument, 3) < 3) {
@@ -651,6 +678,7 @@ static utter_status run_build(struct machine *m, int a, int b) {
     }
 }
 
+/* torch writes storages as persistent ids: a tuple that find_storage takes apart. */
 static utter_status run_persistent_id(struct machine *m, int a, int b) {
     utter_status status = need(m, 1);
     if (status) {

@@ -31,6 +31,8 @@ enum ut_pickle_kind {
 enum { UT_PICKLE_FIRST_CHUNK = 64, UT_PICKLE_CHUNKS = 14 };
 enum { UT_PICKLE_MAX_OBJECTS = UT_PICKLE_FIRST_CHUNK * ((1 << UT_PICKLE_CHUNKS) - 1) };
 
+/* 16 bytes, since a pickle may have a million of them. Which member of the union counts is told by
+ * `kind`. */
 struct ut_pickle_object {
     uint8_t kind;  /* ut_pickle_kind */
     uint8_t marks; /* 0, for whoever walks over the objects */

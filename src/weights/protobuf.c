@@ -1,4 +1,6 @@
-/* Wire format after https://protobuf.dev/programming-guides/encoding/. */
+/* Wire format after https://protobuf.dev/programming-guides/encoding/. Every length is held against
+ * the end of the message it stands in, which was held against the end of its own parent: no field
+ * reaches outside of the file. */
 #include "weights/protobuf.h"
 
 struct ut_pb_message ut_pb_open(const uint8_t *data, struct ut_pb_range range,
@@ -7,6 +9,8 @@ struct ut_pb_message ut_pb_open(const uint8_t *data, struct ut_pb_range range,
         .data = data, .pos = range.begin, .end = range.end, .schema = schema, .err = err};
 }
 
+/* Ten bytes of seven bits are 70: of the tenth only the lowest bit has room, a larger one would be
+ * dropped without a sign. */
 bool ut_pb_varint(const uint8_t *data, size_t *pos, size_t end, uint64_t *value) {
     *value = 0;
     for (int shift = 0; shift < 70 && *pos < end; shift += 7) {
@@ -36,7 +40,8 @@ static bool fail(struct ut_pb_message *m, size_t pos, const char *what) {
     return false;
 }
 
-/* The payload's range; for a varint also its value. */
+/* The payload's range; for a varint also its value. n_bytes is compared before it is narrowed or
+ * added to anything. */
 static bool read_payload(struct ut_pb_message *m, struct ut_pb_field *field) {
     uint64_t n_bytes = 0;
     size_t begin = m->pos;
@@ -69,6 +74,7 @@ static bool read_payload(struct ut_pb_message *m, struct ut_pb_field *field) {
     return true;
 }
 
+/* Parsers may accept the packed and the single form of a repeated field alike; so does this one. */
 static bool wire_matches(enum ut_pb_kind kind, const struct ut_pb_field *field) {
     size_t n_bytes = ut_pb_range_bytes(field->range);
     bool packed = field->wire == UT_PB_WIRE_BYTES;
@@ -89,6 +95,8 @@ static bool wire_matches(enum ut_pb_kind kind, const struct ut_pb_field *field) 
     return false;
 }
 
+/* Tags above 32 bits and the field number 0 do not exist; they are the usual sign of reading from
+ * the wrong place. */
 bool ut_pb_next(struct ut_pb_message *m, struct ut_pb_field *field) {
     if (m->status || m->pos >= m->end) {
         return false;

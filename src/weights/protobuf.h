@@ -30,6 +30,8 @@ struct ut_pb_range {
     size_t begin, end; /* offsets in the file */
 };
 
+/* A walk over one message. `status` stays UTTER_OK until a field is damaged; then ut_pb_next is
+ * false for good. */
 struct ut_pb_message {
     const uint8_t *data; /* the file */
     size_t pos, end;
@@ -38,6 +40,7 @@ struct ut_pb_message {
     utter_status status;
 };
 
+/* Lower three bits of a tag. 3 and 4 would be the groups. */
 enum ut_pb_wire {
     UT_PB_WIRE_VARINT = 0,
     UT_PB_WIRE_64 = 1,
@@ -53,6 +56,8 @@ struct ut_pb_field {
     size_t pos;               /* of the tag */
 };
 
+/* The walk begins in front of the first field. `range` must lie in the file and outlive the
+ * walk. */
 struct ut_pb_message ut_pb_open(const uint8_t *data, struct ut_pb_range range,
                                 const struct ut_pb_schema *schema, utter_error *err);
 

@@ -1,5 +1,7 @@
 /* safetensors files: a JSON header, then the data of all tensors without a gap. The whole header is
- * validated as the reference reader does, and refuses equal names, before a tensor is visible. */
+ * validated as the reference reader does, and refuses equal names, before a tensor is visible. The
+ * format: https://github.com/huggingface/safetensors (README.md, "Format"). Not read: types below
+ * eight bits, eight-bit floats, complex numbers. */
 #include <string.h>
 
 #include "base/checked.h"
@@ -7,6 +9,7 @@
 #include "base/sort.h"
 #include "weights/table.h"
 
+/* The limit is that of the reference reader. */
 enum { LENGTH_BYTES = 8, MAX_HEADER_BYTES = 100000000 };
 
 /* One parse: the header and where its tensors end up. */
@@ -47,6 +50,7 @@ static utter_status fail_entry(const struct reader *r, ut_json_ref entry, const 
 
 /* ---- One tensor ----------------------------------------------------------------------------- */
 
+/* ERROR_UNSUPPORTED tells a type that exists from one that does not, which is damage. */
 static utter_status read_dtype(const struct reader *r, ut_json_ref entry, enum ut_dtype *out) {
     const char *name = ut_json_string(r->header, ut_json_member(r->header, entry, "dtype"), NULL);
     if (!name) {
@@ -77,6 +81,8 @@ static bool read_unsigned(const struct reader *r, ut_json_ref value, uint64_t *o
     return true;
 }
 
+/* The product is checked by ut_tensor_set_shape; a dimension of 0 is allowed, as in the
+ * reference. */
 static utter_status read_shape(const struct reader *r, ut_json_ref entry, enum ut_dtype type,
                                struct ut_tensor *out) {
     ut_json_ref shape = ut_json_member(r->header, entry, "shape");
@@ -125,6 +131,8 @@ static utter_status read_offsets(const struct reader *r, ut_json_ref entry, stru
     return UTTER_OK;
 }
 
+/* One member of the header: {"dtype": ..., "shape": [...], "data_offsets": [begin, end]}. Other
+ * members are ignored. */
 static utter_status read_entry(struct reader *r, ut_json_ref entry, struct ut_tensor *out) {
     const char *key = ut_json_key(r->header, entry);
     if (ut_json_type(r->header, entry) != UT_JSON_OBJECT) {
@@ -144,6 +152,8 @@ static utter_status read_entry(struct reader *r, ut_json_ref entry, struct ut_te
 
 /* ---- The whole file ------------------------------------------------------------------------- */
 
+/* Flat: string to string, as the format demands. A NUL inside a value would cut it short for
+ * whoever takes it as a C string. */
 static utter_status read_metadata(struct reader *r, ut_json_ref object) {
     struct ut_weights *weights = r->weights;
     if (ut_json_type(r->header, object) != UT_JSON_OBJECT) {
@@ -214,6 +224,8 @@ static utter_status check_coverage(const struct reader *r) {
     return UTTER_OK;
 }
 
+/* Equal names show only when all are sorted, in ut_table_index; equal keys are refused by the JSON
+ * reader before. */
 static utter_status read_header(struct reader *r) {
     struct ut_weights *weights = r->weights;
     if (ut_json_type(r->header, 0) != UT_JSON_OBJECT) {
@@ -238,6 +250,9 @@ static utter_status read_header(struct reader *r) {
     return status ? status : check_coverage(r);
 }
 
+/* Eight bytes of length, the header, the data. The JSON document is freed before the table is used:
+ * what is kept of it was copied into blocks, whose limit takes the document's memory into
+ * account. */
 utter_status ut_safetensors_parse(struct ut_weights *weights, utter_error *err) {
     uint64_t n_header = 0;
     if (weights->n >= LENGTH_BYTES) {

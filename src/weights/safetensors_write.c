@@ -9,6 +9,8 @@
 #include "weights/new_file.h"
 #include "weights/weights.h"
 
+/* The reference writer pads the header to 8, so that readers can use every type in place; the limit
+ * is the reference reader's. */
 enum { ALIGNMENT = 8, MAX_HEADER_BYTES = 100000000 };
 
 static const char *const dtype_names[UT_N_DTYPES] = {
@@ -17,6 +19,7 @@ static const char *const dtype_names[UT_N_DTYPES] = {
     [UT_I64] = "I64", [UT_U64] = "U64", [UT_BOOL] = "BOOL",
 };
 
+/* For what fits into 128 bytes: numbers and fixed text, never names. */
 __attribute__((format(printf, 2, 3))) static void put_format(struct ut_new_file *out,
                                                              const char *format, ...) {
     char text[128];
@@ -29,6 +32,7 @@ __attribute__((format(printf, 2, 3))) static void put_format(struct ut_new_file 
 
 /* ---- Content -------------------------------------------------------------------------------- */
 
+/* A JSON string; what is not ASCII stays UTF-8. */
 static void put_string(struct ut_new_file *out, const char *text) {
     ut_new_file_put(out, "\"", 1);
     for (; *text; text++) {
@@ -44,6 +48,7 @@ static void put_string(struct ut_new_file *out, const char *text) {
     ut_new_file_put(out, "\"", 1);
 }
 
+/* Tensors lie without gaps in the order given, so the offsets are running sums. */
 static void put_header(struct ut_new_file *out, const struct ut_tensor *tensors, size_t n_tensors) {
     uint64_t offset = 0;
     ut_new_file_put(out, "{", 1);
@@ -77,6 +82,7 @@ static void put_file(struct ut_new_file *out, const struct ut_tensor *tensors, s
     }
 }
 
+/* Everything that could make a file that no reader takes, before the first byte is written. */
 static utter_status check_tensors(const struct ut_tensor *tensors, size_t n_tensors,
                                   utter_error *err) {
     for (size_t i = 0; i < n_tensors; i++) {

@@ -33,6 +33,7 @@ static utter_status parse_data(struct ut_weights *weights, utter_error *err) {
     return status ? ut_fail_context(err, status, "%s", ut_format_label(weights->format)) : UTTER_OK;
 }
 
+/* An empty table that ut_weights_close can take, however far the opening gets. */
 static struct ut_weights *create(struct ut_mem *mem, utter_error *err) {
     struct ut_weights *weights = ut_mem_calloc(mem, UT_MEM_WEIGHTS, 1, sizeof *weights);
     if (!weights) {
@@ -44,6 +45,7 @@ static struct ut_weights *create(struct ut_mem *mem, utter_error *err) {
     return weights;
 }
 
+/* Beside ut_weights_open: no map, no path, so no external data and nothing to release. */
 utter_status ut_weights_parse(struct ut_mem *mem, const void *data, size_t n,
                               struct ut_weights **out, utter_error *err) {
     *out = NULL;
@@ -94,6 +96,7 @@ cleanup:
     return status;
 }
 
+/* The external files' nodes lie in the blocks: their maps are closed first. */
 void ut_weights_close(struct ut_weights *weights) {
     if (!weights) {
         return;
@@ -142,6 +145,7 @@ utter_status ut_table_index(struct ut_weights *weights, utter_error *err) {
     return UTTER_OK;
 }
 
+/* Binary search: O(log n) comparisons of names. */
 const struct ut_tensor *ut_weights_find(const struct ut_weights *weights, const char *name) {
     size_t low = 0, high = weights->n_tensors;
     while (low < high) {

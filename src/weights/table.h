@@ -9,16 +9,19 @@
 
 enum { UT_MAX_EXTERNAL_FILES = 64 };
 
+/* Both NUL-terminated, in the table's blocks or, for some keys of ONNX, constants. */
 struct ut_metadata {
     const char *key, *value;
 };
 
+/* A list, newest first; its nodes lie in the table's blocks, each map is closed with the table. */
 struct ut_external_file {
     struct ut_external_file *next;
     const char *name;
     struct ut_file_map map;
 };
 
+/* Immutable once it is open: any number of threads may look up and read. */
 struct ut_weights {
     struct ut_mem *mem;
     enum ut_format format;

@@ -8,10 +8,13 @@
 #include "base/sort.h"
 #include "weights/torch_reader.h"
 
+/* Keys are counters or, in the old format, addresses: 20 digits hold any number of 64 bits. Folder
+ * names come from the file's name when it was saved. */
 enum { MAX_KEY = 20, MAX_MEMBER_NAME = 1024 };
 
 /* ---- Storages of a pickle ------------------------------------------------------------------- */
 
+/* Storage classes and dtypes have names of their own in the pickle; the same table serves both. */
 static const struct {
     const char *storage, *dtype;
     enum ut_dtype type;
@@ -41,6 +44,7 @@ static utter_status fail_storage(const struct ut_torch_reader *r, uint32_t objec
                    r->pickle.file_offset + ut_pickle_object(&r->pickle, object)->at);
 }
 
+/* `marker` is the storage class: torch.FloatStorage, or an untyped one whose elements are bytes. */
 static utter_status read_type(const struct ut_torch_reader *r, uint32_t marker,
                               struct ut_torch_storage *out) {
     const struct ut_pickle *pickle = &r->pickle;
@@ -64,6 +68,7 @@ static utter_status read_type(const struct ut_torch_reader *r, uint32_t marker,
     return ut_fail(r->err, UTTER_ERROR_UNSUPPORTED, "storage of type %s cannot be read", name);
 }
 
+/* Digits only: the key becomes part of a member's name, and must not lead anywhere else. */
 static bool is_key(const char *text, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (text[i] < '0' || text[i] > '9') {
@@ -73,6 +78,7 @@ static bool is_key(const char *text, size_t n) {
     return n >= 1 && n <= MAX_KEY;
 }
 
+/* A non-negative integer; a bool is none, though Python would take it. */
 static bool read_count(const struct ut_pickle *pickle, uint32_t number, uint64_t *out) {
     const struct ut_pickle_object *object = ut_pickle_object(pickle, number);
     if (object->kind != UT_PICKLE_INTEGER || object->integer < 0) {
@@ -104,6 +110,8 @@ static utter_status describe_storage(const struct ut_torch_reader *r, uint32_t o
     return read_type(r, field[1], out);
 }
 
+/* ROOT/data/KEY. The buffer has room for the longest root that find_pickle lets pass, "/data/", the
+ * longest key and a NUL. */
 static utter_status find_member(const struct ut_torch_reader *r, struct ut_torch_storage *storage) {
     char name[MAX_MEMBER_NAME + MAX_KEY + 8];
     memcpy(name, r->root, r->n_root);
@@ -124,6 +132,7 @@ static utter_status find_member(const struct ut_torch_reader *r, struct ut_torch
     return UTTER_OK;
 }
 
+/* Any total order does; shorter ones first saves comparing bytes. */
 static int compare_keys(const struct ut_torch_storage *a, const struct ut_torch_storage *b) {
     if (a->n_key != b->n_key) {
         return a->n_key < b->n_key ? -1 : 1;
@@ -150,6 +159,7 @@ static struct ut_torch_storage *find_key(const struct ut_torch_reader *r,
     return NULL;
 }
 
+/* The old format: place_storages has noted where each storage lies. */
 static utter_status find_placed(const struct ut_torch_reader *r, struct ut_torch_storage *storage) {
     const struct ut_torch_storage *placed = find_key(r, storage);
     if (!placed || !placed->data) {
@@ -179,6 +189,7 @@ static utter_status apply_view(const struct ut_torch_reader *r, uint32_t object,
     return UTTER_OK;
 }
 
+/* The view is the old format's only; in a zip file a tensor's own offset does its work. */
 utter_status ut_torch_find_storage(struct ut_torch_reader *r, uint32_t object,
                                    struct ut_torch_storage *out) {
     uint32_t view;
@@ -206,6 +217,8 @@ static const struct ut_zip_member *find_beside(const struct ut_torch_reader *r, 
     return ut_zip_find(&r->zip, path);
 }
 
+/* The folder is the file's name when it was saved and may be anything; two pickles would be two
+ * models. */
 static utter_status find_pickle(struct ut_torch_reader *r, const struct ut_zip_member **out) {
     static const char name[] = "/data.pkl";
     *out = NULL;
@@ -232,6 +245,8 @@ static utter_status find_pickle(struct ut_torch_reader *r, const struct ut_zip_m
                          "the folder of data.pkl has a name of %zu bytes", r->n_root);
 }
 
+/* constants.pkl is what tells a TorchScript archive. Written since torch 2.1, byteorder is
+ * optional. */
 static utter_status check_kind(const struct ut_torch_reader *r) {
     if (find_beside(r, "constants.pkl")) {
         return ut_fail(r->err, UTTER_ERROR_UNSUPPORTED,
@@ -253,6 +268,7 @@ static utter_status check_kind(const struct ut_torch_reader *r) {
                          order->data);
 }
 
+/* Only the pickle's checksum is verified: it is what decides how all else is read. */
 static utter_status read_zip(struct ut_torch_reader *r) {
     const struct ut_weights *weights = r->weights;
     const struct ut_zip_member *member;
@@ -272,6 +288,7 @@ static utter_status read_zip(struct ut_torch_reader *r) {
 
 /* ---- The old format ------------------------------------------------------------------------- */
 
+/* The pickles stand one behind the other; each says itself where it ends. */
 static utter_status next_pickle(struct ut_torch_reader *r, size_t *pos, struct ut_pickle *out) {
     const struct ut_weights *weights = r->weights;
     utter_status status =
@@ -309,7 +326,8 @@ static int compare_storages(uint32_t a, uint32_t b, const void *context) {
     return compare_keys(&storages[a], &storages[b]);
 }
 
-/* Those that the pickle names, sorted by key and each once. */
+/* Those that the pickle names, sorted by key and each once. Tensors that share a storage name it
+ * each time, so equal keys must agree and only one is kept. */
 static utter_status collect_storages(struct ut_torch_reader *r) {
     uint32_t n_objects = r->pickle.objects.n, n = 0, view;
     for (uint32_t i = 1; i < n_objects; i++) {
@@ -348,7 +366,8 @@ static utter_status collect_storages(struct ut_torch_reader *r) {
     return UTTER_OK;
 }
 
-/* A count, then the elements. */
+/* A count, then the elements. Elements of the storage's type, without padding. Each key of the list
+ * is placed once; `data` tells whether it was. */
 static utter_status place_storage(struct ut_torch_reader *r, const struct ut_torch_storage *key,
                                   size_t *pos) {
     struct ut_torch_storage *storage = find_key(r, key);
@@ -381,6 +400,8 @@ static utter_status place_storage(struct ut_torch_reader *r, const struct ut_tor
     return UTTER_OK;
 }
 
+/* The last pickle lists the keys in the order in which the storages follow it. Nothing may be left
+ * over. */
 static utter_status place_storages(struct ut_torch_reader *r, const struct ut_pickle *keys,
                                    size_t *pos) {
     const struct ut_pickle_object *list = ut_pickle_object(keys, keys->root);
@@ -409,6 +430,7 @@ static utter_status place_storages(struct ut_torch_reader *r, const struct ut_pi
                                            r->weights->n - *pos, *pos);
 }
 
+/* Five pickles: magic number, version, machine, the object itself, the storage keys. */
 static utter_status read_old(struct ut_torch_reader *r) {
     struct ut_pickle keys;
     size_t pos = 0;
@@ -426,6 +448,7 @@ static utter_status read_old(struct ut_torch_reader *r) {
 
 /* ---- Entry ---------------------------------------------------------------------------------- */
 
+/* The scratch blocks are freed in every case: no tensor points into them. */
 utter_status ut_torch_parse(struct ut_weights *weights, utter_error *err) {
     struct ut_torch_reader reader = {.weights = weights, .err = err};
     ut_blocks_init(&reader.scratch, weights->mem, weights->n, 0);

@@ -16,6 +16,8 @@ struct ut_torch_storage {
     const uint8_t *data;
 };
 
+/* One reading of a file. What outlives it (names, gathered copies) goes into the table's blocks,
+ * all else into scratch. */
 struct ut_torch_reader {
     struct ut_weights *weights;
     struct ut_blocks scratch; /* freed when the file has been read */

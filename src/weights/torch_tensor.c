@@ -8,6 +8,8 @@
 #include "base/utf8.h"
 #include "weights/torch_reader.h"
 
+/* MAX_STEPS bounds the walk over maps that share maps: thirty levels of two references to the next
+ * would otherwise be 2^30 names in a file of a few hundred bytes. */
 enum { MAX_LEVELS = 64, MAX_NAME = 1024, MAX_STEPS = 4 << 20 };
 
 /* In ut_pickle_object.marks. */
@@ -17,6 +19,8 @@ enum {
     MARK_CHECKED = 4 /* no key stands twice */
 };
 
+/* A container on the path from the root to where the walk is: the stack of a recursion that the
+ * input must not drive. */
 struct level {
     uint32_t object, cell;
     uint32_t index;   /* of the next item */
@@ -25,12 +29,14 @@ struct level {
     uint64_t n_found; /* when it was entered */
 };
 
+/* A tensor and its name, in the order in which the walk met them. */
 struct found {
     struct found *next;
     uint32_t object;
     const char *name;
 };
 
+/* About 3 kB; in scratch, as it is too large to be handed around by value. */
 struct walk {
     struct ut_torch_reader *r;
     const struct ut_pickle *pickle;
@@ -49,12 +55,15 @@ static size_t file_offset(const struct walk *w, uint32_t object) {
 
 /* ---- Names ---------------------------------------------------------------------------------- */
 
+/* OPAQUE, too: a tensor inside one is an error that must be found. */
 static bool is_container(const struct ut_pickle_object *object) {
     return object->kind == UT_PICKLE_TUPLE || object->kind == UT_PICKLE_LIST ||
            object->kind == UT_PICKLE_SET || object->kind == UT_PICKLE_MAP ||
            object->kind == UT_PICKLE_OPAQUE;
 }
 
+/* By kind, then by value. The number 1 and the text "1" differ here, though they would give the
+ * same name: ut_table_index finds that. */
 static int compare_keys(uint32_t a, uint32_t b, const void *context) {
     const struct ut_pickle *pickle = context;
     const struct ut_pickle_object *x = ut_pickle_object(pickle, a),
@@ -225,6 +234,8 @@ static utter_status visit(struct walk *w, uint32_t number, size_t n_name, uint32
                : enter(w, number, n_name, blocked);
 }
 
+/* BARREN only if nothing was found since the container was entered: it is then never walked
+ * again. */
 static void leave(struct walk *w) {
     const struct level *level = &w->levels[--w->n_levels];
     struct ut_pickle_object *object = ut_pickle_object(w->pickle, level->object);
@@ -289,7 +300,8 @@ struct layout {
     uint64_t offset, strides[UT_MAX_DIMS];
 };
 
-/* Whether offset and strides keep every element within the storage. */
+/* Whether offset and strides keep every element within the storage. The last one is at offset + sum
+ * of (dim - 1) * stride: no dimension is 0 here, and neither product nor sum may wrap. */
 static bool is_within(const struct ut_tensor *tensor, const struct layout *layout,
                       uint64_t n_elements) {
     uint64_t last = layout->offset, span;
@@ -302,6 +314,7 @@ static bool is_within(const struct ut_tensor *tensor, const struct layout *layou
     return last < n_elements;
 }
 
+/* Strides of dimensions of 1 say nothing and may be any number. */
 static bool is_row_major(const struct ut_tensor *tensor, const struct layout *layout) {
     uint64_t expected = 1;
     for (int d = tensor->n_dims - 1; d >= 0; d--) {
@@ -332,6 +345,8 @@ static void gather(const struct ut_tensor *tensor, const struct layout *layout, 
     }
 }
 
+/* A row-major tensor is a view of the file; others (transposed, expanded) are copied. The blocks'
+ * limit bounds what an expanded one can ask for. */
 static utter_status place(struct ut_torch_reader *r, uint32_t object, const struct layout *layout,
                           const struct ut_torch_storage *storage, struct ut_tensor *tensor) {
     size_t n_bytes = ut_dtype_size(tensor->type);
@@ -371,6 +386,7 @@ static const struct rebuild {
 enum { ARGUMENT_STORAGE, ARGUMENT_OFFSET, ARGUMENT_SIZE, ARGUMENT_STRIDE, ARGUMENT_TYPE = 6 };
 enum { MAX_ARGUMENTS = 8 };
 
+/* Both name and number of arguments must fit; *has_type is set for version 3 only. */
 static utter_status read_arguments(const struct ut_torch_reader *r, uint32_t object,
                                    const struct ut_tensor *tensor, uint32_t *arguments,
                                    bool *has_type) {
@@ -410,6 +426,8 @@ static utter_status read_layout(const struct ut_torch_reader *r, uint32_t object
                : fail_tensor(r, tensor, object, "a shape that no memory could hold");
 }
 
+/* Version 3 states the type beside an untyped storage; the others take the storage's. A mixture is
+ * refused. */
 static utter_status read_tensor(struct ut_torch_reader *r, uint32_t object,
                                 struct ut_tensor *tensor) {
     const struct ut_pickle *pickle = &r->pickle;
@@ -440,6 +458,8 @@ static utter_status read_tensor(struct ut_torch_reader *r, uint32_t object,
 
 /* ---- The whole pickle ----------------------------------------------------------------------- */
 
+/* First the walk, which finds names and objects, then the tensors, for which there is an array of
+ * the right size. */
 utter_status ut_torch_read_tensors(struct ut_torch_reader *r) {
     struct ut_weights *weights = r->weights;
     struct walk *w = ut_blocks_alloc(&r->scratch, 1, sizeof *w, r->err);

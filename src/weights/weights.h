@@ -76,6 +76,8 @@ enum ut_format {
 enum ut_format ut_format_detect(const void *data, size_t n);
 const char *ut_format_label(enum ut_format format); /* "onnx" */
 
+/* A table is read-only once it is open and may be shared by threads; opening and closing one belong
+ * to a single thread. */
 struct ut_weights;
 
 /* Maps and parses the file. ERROR_FORMAT with tensor name and offset when it is damaged,
@@ -91,9 +93,13 @@ UTTER_CHECKED utter_status ut_weights_parse(struct ut_mem *mem, const void *data
 void ut_weights_close(struct ut_weights *weights); /* NULL is fine; unmaps */
 
 enum ut_format ut_weights_format(const struct ut_weights *weights);
+/* With the files of external data. */
 uint64_t ut_weights_file_bytes(const struct ut_weights *weights);
 size_t ut_weights_count(const struct ut_weights *weights);
+/* In the order of the file; NULL for an index beyond the last. Like all pointers from a table, it
+ * is valid until ut_weights_close. */
 const struct ut_tensor *ut_weights_at(const struct ut_weights *weights, size_t index);
+/* NULL when there is no tensor of that name. Case and every byte count. */
 const struct ut_tensor *ut_weights_find(const struct ut_weights *weights, const char *name);
 
 /* File-level metadata as strings (ONNX metadata_props and producer, safetensors __metadata__, the
@@ -117,6 +123,7 @@ UTTER_CHECKED utter_status ut_weights_check(const struct ut_weights *weights, ut
 /* Elements as f32 (from f32, f16, bf16, f64 and the quantized types); false for integers. dst holds all
  * elements. */
 bool ut_tensor_to_f32(const struct ut_tensor *tensor, float *dst);
+/* The product of dims; 1 for a scalar. */
 uint64_t ut_tensor_n_elements(const struct ut_tensor *tensor);
 
 /* Writes a safetensors file: through a temporary file, fsync and rename. Tensors in the given order

@@ -1,8 +1,7 @@
-/* Zip files (APPNOTE.TXT 6.3.10, sections 4.3 and 4.5), zip64 included. Sizes
- * come from the central directory: torch's local headers leave them to a data descriptor, which is
- * not read. Two readers must not see two different files, so whatever is stated twice has to agree,
- * and no byte belongs to two members. Nothing is unpacked. Not read: encrypted members, several
- * disks. */
+/* Zip files (APPNOTE.TXT 6.3.10, sections 4.3 and 4.5), zip64 included. Sizes come from the central
+ * directory: torch's local headers leave them to a data descriptor behind the data. Two readers
+ * must not see two different files, so whatever is stated twice has to agree, and no byte belongs
+ * to two members. Nothing is unpacked. Not read: encrypted members, several disks. */
 #include "weights/zip.h"
 
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "base/checked.h"
 #include "base/sort.h"
 
+/* The fixed parts of the records, without the names and fields behind them. */
 enum {
     LOCAL_BYTES = 30,
     ENTRY_BYTES = 46,
@@ -18,6 +18,8 @@ enum {
     LOCATOR_BYTES = 20,
     MAX_COMMENT = 0xFFFF
 };
+/* Of the general purpose bit flag (4.4.4). Encryption has three bits: the old cipher, the strong
+ * one, and masked headers. */
 enum { FLAG_ENCRYPTED = 1, FLAG_DESCRIPTOR = 8, FLAG_STRONG = 0x40, FLAG_MASKED = 0x2000 };
 enum { EXTRA_ZIP64 = 1 };
 
@@ -35,6 +37,7 @@ struct reader {
     utter_error *err;
 };
 
+/* Little-endian, as weights/dtype.c demands, at any address. */
 static uint16_t u16_at(const uint8_t *bytes) {
     uint16_t value;
     memcpy(&value, bytes, sizeof value);
@@ -64,7 +67,9 @@ static utter_status fail_member(const struct reader *r, const struct ut_zip_memb
 
 /* ---- End records ---------------------------------------------------------------------------- */
 
-/* The last end record; its comment reaches to the end of the file, so that there is only one. */
+/* The last end record; its comment reaches to the end of the file, so that there is only one. A
+ * reader that searches from the other side, or that tolerates bytes behind the comment, would find
+ * another directory in a file made for it. */
 static utter_status find_end(const struct reader *r, size_t *out) {
     size_t lowest = r->n > END_BYTES + MAX_COMMENT ? r->n - END_BYTES - MAX_COMMENT : 0;
     for (size_t pos = r->n; r->n >= END_BYTES && pos-- > lowest;) {
@@ -80,7 +85,9 @@ static utter_status find_end(const struct reader *r, size_t *out) {
                    "zip: no end record in the last bytes: the file is cut off; copy it again");
 }
 
-/* The zip64 record stands directly before its locator, which stands directly before `end`. */
+/* The zip64 record stands directly before its locator, which stands directly before `end`. Offset 8
+ * of the locator is where the record lies; its size field (offset 4) does not count its own first
+ * 12 bytes. */
 static utter_status find_end64(const struct reader *r, size_t locator, size_t *out) {
     const uint8_t *bytes = r->data + locator;
     uint64_t pos = u64_at(bytes + 8);
@@ -97,12 +104,16 @@ static utter_status find_end64(const struct reader *r, size_t locator, size_t *o
 }
 
 /* What the plain record says, with the zip64 record's values in place of fields that are full; the
- * others must be the same in both. */
+ * others must be the same in both. A full field (all ones) says that the value is in the wide
+ * record. */
 static bool merge(uint64_t plain, uint64_t full, uint64_t wide, uint64_t *out) {
     *out = wide;
     return plain == full || plain == wide;
 }
 
+/* Offsets in the plain record: 4 and 6 disks, 8 and 10 entries here and in all, 12 bytes and 16
+ * offset of the directory; in the wide one 16, 20, 24, 32, 40, 48. The directory must end where the
+ * records begin, which leaves no room for a second one. */
 static utter_status read_end(struct reader *r) {
     size_t end = 0;
     utter_status status = find_end(r, &end);
@@ -211,6 +222,8 @@ static bool descriptor_agrees(const uint8_t *bytes, size_t n, const struct entry
             u64_at(bytes + 16) == entry->n_plain);
 }
 
+/* n_left is what lies between the fixed part of the local header and the directory: name, extra
+ * fields, data and descriptor must fit there. */
 static utter_status read_local(const struct reader *r, const struct entry *entry,
                                struct ut_zip_member *out) {
     if (r->directory < LOCAL_BYTES || entry->offset > r->directory - LOCAL_BYTES ||
@@ -257,6 +270,8 @@ static utter_status check_entry(const struct reader *r, const struct entry *entr
                : fail_member(r, member, UTTER_ERROR_FORMAT, "stored with two different sizes");
 }
 
+/* Offsets in an entry: 8 flags, 10 method, 16 checksum, 20 and 24 sizes, 28 to 32 lengths of what
+ * follows, 34 disk, 42 local header. The three lengths are of 16 bits: their sum cannot wrap. */
 static utter_status read_entry(const struct reader *r, size_t *pos, struct ut_zip_member *out) {
     const uint8_t *bytes = r->data + *pos;
     size_t n_left = r->directory + r->n_directory - *pos;
@@ -290,6 +305,7 @@ static utter_status read_entry(const struct reader *r, size_t *pos, struct ut_zi
     return status ? status : read_local(r, &entry, out);
 }
 
+/* n_members was held against the directory's bytes, so two arrays of that size are safe. */
 static utter_status read_directory(struct reader *r) {
     struct ut_zip *zip = r->zip;
     size_t n = (size_t)r->n_members;
@@ -312,6 +328,7 @@ static utter_status read_directory(struct reader *r) {
 
 /* ---- The whole file ------------------------------------------------------------------------- */
 
+/* Members that begin at the same header overlap, whatever their order. */
 static int compare_places(uint32_t a, uint32_t b, const void *context) {
     const struct ut_zip_member *x = (const struct ut_zip_member *)context + a;
     const struct ut_zip_member *y = (const struct ut_zip_member *)context + b;
@@ -351,6 +368,8 @@ static utter_status index_names(const struct reader *r) {
     return UTTER_OK;
 }
 
+/* by_name is used twice: sorted by place to find members that share bytes, then by name for
+ * good. */
 utter_status ut_zip_open(struct ut_zip *zip, const uint8_t *data, size_t n,
                          struct ut_blocks *blocks, utter_error *err) {
     *zip = (struct ut_zip){.data = data, .n = n};
@@ -416,6 +435,8 @@ static uint32_t crc32_of(const uint8_t *data, size_t n) {
     return ~crc;
 }
 
+/* Used for the pickle alone: the storages are hundreds of megabytes, and reading them all would
+ * undo what mapping the file gains. */
 utter_status ut_zip_check_crc(const struct ut_zip *zip, const struct ut_zip_member *member,
                               utter_error *err) {
     uint32_t crc = crc32_of(zip->data + member->data, member->n_bytes);

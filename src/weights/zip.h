@@ -16,6 +16,8 @@ struct ut_zip_member {
     bool is_stored;   /* else compressed */
 };
 
+/* Members and names lie in the blocks given to ut_zip_open and live as long as those and the
+ * file. */
 struct ut_zip {
     const uint8_t *data; /* the file */
     size_t n;
@@ -29,6 +31,7 @@ struct ut_zip {
 UTTER_CHECKED utter_status ut_zip_open(struct ut_zip *zip, const uint8_t *data, size_t n,
                                        struct ut_blocks *blocks, utter_error *err);
 
+/* NULL when there is none; names are compared byte by byte. O(log n). */
 const struct ut_zip_member *ut_zip_find(const struct ut_zip *zip, const char *name);
 
 /* ERROR_UNSUPPORTED with the first member that is compressed. */

@@ -1,5 +1,6 @@
 /* See clause_reader.h. Checked with espeak-ng 1.51 and 1.52, whose espeak_TextToPhonemes gives the
- * phonemes of one clause a call but not what ended it. */
+ * phonemes of one clause a call but not what ended it. A window slides over the text: what
+ * espeak-ng has not read yet moves to its front and is filled up from behind. */
 #include "text/clause_reader.h"
 
 #include "base/checked.h"
@@ -7,6 +8,8 @@
 #include "text/utf8_walk.h"
 #include "ut_config.h"
 
+/* A flag is what stands between two parentheses; IPA itself has none. An unclosed one and "()"
+ * stay. */
 void ut_clause_remove_flags(struct ut_text_buffer *text, size_t from) {
     size_t n = from;
     for (size_t i = from; i < text->n; i++) {
@@ -36,8 +39,12 @@ bool ut_clause_has_more(const struct ut_clause_reader *reader) {
 #include <errno.h>
 #include <espeak-ng/speak_lib.h>
 
+/* More than five clauses of the longest kind: the window is filled up before espeak-ng can reach
+ * its end and take that for the end of the text. */
 enum { WINDOW_SLACK = 4096 };
 
+/* Never ends the window inside a character. What it shows for the first time is blanked there
+ * (ut_espeak_blank), so that the caller's text stays as it is. */
 static void fill_window(struct ut_clause_reader *reader) {
     size_t n_left = reader->at ? (size_t)(reader->window + reader->n_window - reader->at) : 0;
     if (reader->at && (n_left >= WINDOW_SLACK || reader->n_shown == reader->n)) {
@@ -102,6 +109,7 @@ void ut_clause_reset(void) {
 void ut_clause_reset(void) {
 }
 
+/* Without espeak-ng in the build. */
 utter_status ut_clause_read(struct ut_clause_reader *reader, int phoneme_mode,
                             struct ut_clause *out, utter_error *err) {
     return ut_espeak_lock(err); /* says what is missing */

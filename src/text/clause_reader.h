@@ -22,6 +22,7 @@ struct ut_clause_reader { /* large: not for the stack */
     char window[UT_CLAUSE_WINDOW_BYTES + 1];
 };
 
+/* One clause as espeak-ng cuts text. The ranges of successive clauses leave no gaps. */
 struct ut_clause {
     const char *phonemes; /* espeak-ng's, until the next call */
     size_t begin, end;    /* bytes of the text */
@@ -31,10 +32,12 @@ struct ut_clause {
 /* Forgets what the last user of espeak-ng left unread: call it once after ut_espeak_set_voice. */
 void ut_clause_reset(void);
 
-/* Valid UTF-8 without NUL bytes, which must outlive the reader. What
- * espeak-ng must not see is read as spaces (ut_espeak_blank); n_unread counts the characters of foreign
- * scripts among it. */
+/* Valid UTF-8 without NUL bytes, which must outlive the reader. What espeak-ng must not see is read
+ * as spaces (ut_espeak_blank); n_unread counts the characters of foreign scripts among it. The
+ * reader copies nothing: it may be started again with another text at any time. */
 void ut_clause_start(struct ut_clause_reader *reader, const char *text, size_t n);
+/* False when espeak-ng has read all of the text; also for an empty text, which ut_clause_read may
+ * still be asked for once. */
 bool ut_clause_has_more(const struct ut_clause_reader *reader);
 
 /* Translates the next clause; also of an empty text. `phoneme_mode` is that of espeak_TextToPhonemes. */

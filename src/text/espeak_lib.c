@@ -55,6 +55,8 @@ utter_status ut_espeak_check_files(utter_error *err) {
                    strerror_r(error, text, sizeof text));
 }
 
+/* Lock held. Tried again by the next call when it fails: the data may have been installed
+ * meanwhile. */
 static utter_status initialize(utter_error *err) {
     /* espeak-ng sets LC_CTYPE of the whole process and does not need it afterwards. */
     const char *current = setlocale(LC_CTYPE, NULL);
@@ -116,11 +118,13 @@ static bool name_is_sane(const char *name) {
     return true;
 }
 
+/* By the folder of its voice file or the name of its family. */
 static bool is_mbrola(const char *name) {
     return strncasecmp(name, "mb/", 3) == 0 || strcasestr(name, "mb-") ||
            strcasestr(name, "mbrola");
 }
 
+/* Keeps the three nearest languages in order of distance, each once. */
 static utter_status fail_not_found(const char *name, utter_error *err) {
     const char *nearest[N_NEAREST] = {"", "", ""};
     int distance[N_NEAREST] = {INT_MAX, INT_MAX, INT_MAX};
@@ -276,6 +280,7 @@ static utter_status open_output(utter_error *err) {
     return UTTER_OK;
 }
 
+/* What the callback is given; espeak-ng hands user_data through. */
 struct synthesis {
     bool (*sink)(void *user, const int16_t *samples, size_t n);
     void *user;

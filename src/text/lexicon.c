@@ -18,6 +18,7 @@ bool ut_lexicon_has(const struct ut_lexicon *lexicon, const char *word, size_t n
                           : ut_entries_has(lexicon->entries, word, n);
 }
 
+/* Lexicons spell with the ASCII apostrophe; texts have the typographic ones. */
 utter_status ut_reading_take_word(struct ut_reading *reading, size_t begin, size_t end,
                                   utter_error *err) {
     const char *text = reading->text;
@@ -35,6 +36,8 @@ utter_status ut_reading_take_word(struct ut_reading *reading, size_t begin, size
     return status;
 }
 
+/* Spelled by the names of the letters in the word without its accents; a word without any letter of
+ * ASCII is silent and counted. */
 utter_status ut_reading_say_unknown(struct ut_reading *reading, const char *word, size_t n,
                                     utter_error *err) {
     if (reading->fallback) {
@@ -51,6 +54,8 @@ utter_status ut_reading_say_unknown(struct ut_reading *reading, const char *word
     return status;
 }
 
+/* A hyphen between two numbers of up to four digits and of the same length is a range, whose
+ * numbers are read as numbers. */
 bool ut_reading_number_in_name(const struct ut_reading *reading, size_t index) {
     const struct ut_token *token = &reading->tokens[index];
     if (!token->glued || index == 0) {
@@ -63,6 +68,8 @@ bool ut_reading_number_in_name(const struct ut_reading *reading, size_t index) {
     return (before->kind == UT_TOKEN_WORD || before->kind == UT_TOKEN_JOIN) && !is_range;
 }
 
+/* Words longer than any lexicon's are not searched to their end, so that a text of one word stays
+ * cheap. */
 static bool is_capital_word(const struct ut_reading *reading, size_t index) {
     if (index >= reading->n_tokens || reading->tokens[index].kind != UT_TOKEN_WORD) {
         return false;
@@ -103,6 +110,7 @@ static bool needs_space(const struct ut_token *before, const struct ut_token *to
     return !token->joined;
 }
 
+/* Tokens that say nothing (joins, dropped words) leave no space either. */
 static utter_status join(const struct ut_reading *reading, struct ut_text_buffer *out,
                          utter_error *err) {
     const struct ut_token *before = NULL;
@@ -127,6 +135,8 @@ static utter_status join(const struct ut_reading *reading, struct ut_text_buffer
     return status;
 }
 
+/* `phonemes` is filled in the order in which the lexicon says the tokens, which for misaki is from
+ * the end; each token remembers its slice, and `join` brings them into the text's order. */
 utter_status ut_lexicon_phonemize(const struct ut_lexicon *lexicon, const char *text,
                                   size_t n_bytes, ut_lexicon_fallback fallback, void *user,
                                   struct ut_text_buffer *out, size_t *n_unknown, utter_error *err) {

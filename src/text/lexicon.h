@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "text/text_buffer.h"
 
+/* Holds copies of all it needs: files and arrays may go once it is open. */
 struct ut_lexicon;
 
 /* The string arrays of a TTS.cpp file (kokoro.md says how they are read); copied. */

@@ -18,11 +18,13 @@
 #define PRIMARY "ˈ"
 #define SECONDARY "ˌ"
 
+/* NO_STRESS_CHANGE is outside of the doubled levels, -4 to 4. */
 enum {
     MAX_FILE_BYTES = 64 << 20, /* the largest published one has 3.7 MB */
     NO_STRESS_CHANGE = 99
 };
 
+/* The document looks into `text`, which must live as long. */
 struct word_list {
     char *text;
     struct ut_json *json;
@@ -35,6 +37,8 @@ struct ut_lexicon_entries {
 
 /* ---- Loading --------------------------------------------------------------------------------- */
 
+/* Checked once at loading, so that look-ups need no error of their own. null is possible for a tag:
+ * the word is then spelled. */
 static utter_status check_phonemes(const struct ut_json *json, ut_json_ref value, const char *key,
                                    bool may_be_null, utter_error *err) {
     size_t n = 0;
@@ -54,6 +58,7 @@ static utter_status check_phonemes(const struct ut_json *json, ut_json_ref value
     return UTTER_OK;
 }
 
+/* A string, or an object of tags with DEFAULT among them. */
 static utter_status check_entry(const struct ut_json *json, ut_json_ref entry, utter_error *err) {
     const char *key = ut_json_key(json, entry);
     if (ut_json_type(json, entry) != UT_JSON_OBJECT) {
@@ -134,6 +139,8 @@ utter_status ut_lexicon_from_misaki(struct ut_mem *mem, const struct ut_slice *g
     return UTTER_OK;
 }
 
+/* The size is the file's at opening; one that shrinks while it is read is an error, one that grows
+ * is read to that size. */
 static utter_status read_open_file(struct ut_mem *mem, FILE *file, const char *path,
                                    struct ut_text_buffer *out, utter_error *err) {
     struct stat info;
@@ -206,6 +213,7 @@ utter_status ut_lexicon_open_misaki(struct ut_mem *mem, const char *folder, bool
 
 /* ---- Phonemes and stress --------------------------------------------------------------------- */
 
+/* Whether the symbol, one character of UTF-8, is among those of the list. */
 static bool is_one_of(const char *list, const char *symbol, size_t n) {
     size_t n_list = strlen(list);
     for (size_t at = 0, next; at < n_list; at = next) {
@@ -250,7 +258,8 @@ bool ut_phones_has(const struct ut_phones *phones, const char *symbol) {
     return memmem(phones->text, phones->n, symbol, strlen(symbol)) != NULL;
 }
 
-/* Every `from` (two bytes, as all stress marks) becomes `to`, which is as long or empty. */
+/* Every `from` (two bytes, as all stress marks) becomes `to`, which is as long or empty. Works in
+ * place, because nothing grows. */
 static void replace_mark(struct ut_phones *phones, const char *from, const char *to) {
     size_t n = 0, n_to = strlen(to);
     for (size_t at = 0; at < phones->n;) {
@@ -279,6 +288,9 @@ static void insert_mark(struct ut_phones *phones, const char *mark) {
     }
 }
 
+/* misaki's apply_stress, its conditions in its order: below -1 all marks go; -1 lowers; 0 and -1/2
+ * lower only what has a primary stress; 0 to 1 give an unmarked word a secondary one; from 1 a
+ * secondary becomes primary; above 1 an unmarked word gets a primary one. */
 void ut_phones_stress(struct ut_phones *phones, int level) {
     bool primary = ut_phones_has(phones, PRIMARY), secondary = ut_phones_has(phones, SECONDARY);
     if (level == NO_STRESS_CHANGE) {
@@ -313,7 +325,8 @@ static struct key make_key(const char *text, size_t n) {
     return key;
 }
 
-/* The key without its last `n` letters, and `ending` in their place. */
+/* The key without its last `n` letters, and `ending` in their place. The key has room for eight
+ * bytes more than a word may have. */
 static struct key cut_key(const struct key *key, size_t n, const char *ending) {
     struct key cut = make_key(key->text, key->n - n);
     memcpy(cut.text + cut.n, ending, strlen(ending));
@@ -365,6 +378,8 @@ static bool is_word(const struct key *key, const char *word) {
     return key->n == strlen(word) && memcmp(key->text, word, key->n) == 0;
 }
 
+/* -1 when the list lacks it. The twin is tried only for words of which at most the first letter is
+ * a capital: "us" must not find "US". */
 static ut_json_ref find(const struct word_list *list, const struct key *key) {
     if (!list->json || memchr(key->text, '\0', key->n)) {
         return -1;
@@ -439,6 +454,8 @@ static const char *entry_phonemes(const struct search *s, const struct ut_json *
     return ut_json_string(json, is_last ? none : ut_json_member(json, entry, "DEFAULT"), n);
 }
 
+/* Gold before silver, and a word of capitals also in small letters; such a word is taken for a
+ * name, which the silver list would not know, unless everything around is in capitals. */
 static bool look_up(const struct search *s, const struct key *word) {
     const struct word_list *list = &s->entries->gold;
     struct key key = *word;
@@ -464,6 +481,7 @@ static bool look_up(const struct search *s, const struct key *word) {
     return true;
 }
 
+/* Letters alone count as known when they can be spelled: a single one, or capitals. */
 static bool is_known(const struct search *s, const struct key *key) {
     if (key->n == 0) {
         return false;
@@ -476,6 +494,7 @@ static bool is_known(const struct search *s, const struct key *key) {
 
 /* ---- Endings --------------------------------------------------------------------------------- */
 
+/* Whether the last symbol in front of byte `end` is in the list. */
 static bool last_is(const struct ut_phones *phones, size_t end, const char *list) {
     size_t at = end > 0 ? ut_utf8_before(phones->text, end) : 0;
     return end > 0 && is_one_of(list, phones->text + at, end - at);
@@ -493,6 +512,7 @@ static bool flap(const struct search *s) {
     return add(out, "ɾ");
 }
 
+/* The plural and the third person: s after voiceless sounds, ᵻz after hissing ones, else z. */
 static bool add_s(const struct search *s) {
     struct ut_phones *out = s->out;
     if (last_is(out, out->n, "ptkfθ")) {
@@ -502,6 +522,7 @@ static bool add_s(const struct search *s) {
     return add(out, !is_hiss ? "z" : s->entries->american ? "ᵻz" : "ɪz");
 }
 
+/* The past: t after voiceless sounds, ᵻd after t and d (with the flap), else d. */
 static bool add_ed(const struct search *s) {
     struct ut_phones *out = s->out;
     if (last_is(out, out->n, "pkfθʃsʧ")) {
@@ -514,6 +535,8 @@ static bool add_ed(const struct search *s) {
     return add(out, "d");
 }
 
+/* False where the ending would bring back a sound that the entry lacks; the word is then
+ * unknown. */
 static bool add_ing(const struct search *s) {
     if (!s->entries->american && last_is(s->out, s->out->n, "əː")) {
         return false; /* an r comes back that the entry does not have */
@@ -531,6 +554,7 @@ static bool try_stem(const struct search *s, const struct key *key, size_t n, co
     return is_known(s, &stem) && look_up(s, &stem) && s->out->n > 0;
 }
 
+/* Words -> word, boxes -> box, word's -> word, cities -> city. */
 static bool stem_s(const struct search *s, const struct key *key) {
     if (key->n < 3 || !ends_with(key, "s")) {
         return false;
@@ -542,6 +566,7 @@ static bool stem_s(const struct search *s, const struct key *key) {
            add_s(s);
 }
 
+/* Loved -> love, walked -> walk. */
 static bool stem_ed(const struct search *s, const struct key *key) {
     if (key->n < 4 || !ends_with(key, "d")) {
         return false;
@@ -552,6 +577,7 @@ static bool stem_ed(const struct search *s, const struct key *key) {
            add_ed(s);
 }
 
+/* Walking -> walk, loving -> love, running -> run, panicking -> panic. */
 static bool stem_ing(const struct search *s, const struct key *key) {
     if (key->n < 5 || !ends_with(key, "ing")) {
         return false;
@@ -564,6 +590,7 @@ static bool stem_ing(const struct search *s, const struct key *key) {
            add_ing(s);
 }
 
+/* Without capitals the stem of an -ing form is said at level 1/2, as in misaki. */
 static bool try_endings(const struct search *s, const struct key *key) {
     struct search ing = *s;
     ing.stress = s->stress == NO_STRESS_CHANGE ? 1 : s->stress;
@@ -642,6 +669,8 @@ static bool may_be_lowered(const struct search *s, const struct key *key, const 
            (!is_name && (find(&s->entries->silver, lower) >= 0 || try_endings(s, lower)));
 }
 
+/* The stress follows the capitals: none change nothing, a first one asks for a secondary stress
+ * (level 1/2), a word of capitals for a primary one (level 2). */
 bool ut_entries_say(const struct ut_lexicon_entries *entries, const char *word, size_t n,
                     const struct ut_word_place *place, struct ut_phones *out) {
     if (n == 0 || n > UT_LEXICON_MAX_WORD_BYTES) {

@@ -29,7 +29,7 @@ struct ut_word_place {
 bool ut_entries_say(const struct ut_lexicon_entries *entries, const char *word, size_t n,
                     const struct ut_word_place *place, struct ut_phones *out);
 /* Changes the stress as misaki does; `level` is twice its number (-4: none, -1, 0, 1, 4: primary).
- */
+ * Doubled, because misaki's levels have halves. */
 void ut_phones_stress(struct ut_phones *phones, int level);
 bool ut_phones_append(struct ut_phones *phones, const char *text, size_t n); /* false: no room */
 bool ut_phones_has(const struct ut_phones *phones, const char *symbol);

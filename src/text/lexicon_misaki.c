@@ -14,13 +14,16 @@
  * linear time. No entry has more. */
 enum { MAX_PARTS_IN_PIECE = 8 };
 
+/* A token, or a piece of a CamelCase word. After the saying the first part of a piece has all of
+ * its phonemes, the others none. */
 struct part {
     uint32_t begin, end; /* bytes of the text */
     uint32_t token;
     uint32_t phonemes, n_phonemes; /* bytes of ut_reading.phonemes */
 };
 
-/* The walk from the end. */
+/* The walk from the end. `next` and `next_is_to` say what stands behind the place where the walk
+ * is. */
 struct walk {
     struct ut_reading *reading;
     enum ut_next_sound next;
@@ -33,6 +36,7 @@ struct walk {
 
 /* ---- Parts ----------------------------------------------------------------------------------- */
 
+/* Both arrays grow together: `order` has room for every part. */
 static utter_status add_part(struct walk *w, size_t begin, size_t end, size_t token,
                              utter_error *err) {
     if (w->n_parts == w->capacity) {
@@ -81,6 +85,7 @@ static bool starts_sentence(const struct ut_reading *reading, size_t token) {
     return token == 0 || reading->tokens[token - 1].kind == UT_TOKEN_MARK;
 }
 
+/* What misaki's TokenContext and the token's own features tell it. */
 static struct ut_word_place place_of(const struct walk *w, size_t token) {
     const struct ut_reading *reading = w->reading;
     return (struct ut_word_place){.next = w->next,
@@ -137,6 +142,7 @@ static utter_status say_plain_words(struct walk *w, const char *words, size_t n,
     return status;
 }
 
+/* Inside a name (A320) the digits are read as those of a code. */
 static utter_status say_number(struct walk *w, size_t token, utter_error *err) {
     struct ut_reading *reading = w->reading;
     const struct ut_token *t = &reading->tokens[token];
@@ -235,6 +241,8 @@ static utter_status say_group_unknown(struct walk *w, utter_error *err) {
     return status;
 }
 
+/* From the last part to the first. Without a fallback each unknown part is said for itself; with
+ * one the whole group goes to it, so that espeak-ng sees the word as it was written. */
 static utter_status say_parts(struct walk *w, utter_error *err) {
     struct ut_reading *reading = w->reading;
     utter_status status = UTTER_OK;
@@ -279,6 +287,8 @@ static size_t weight(const struct walk *w, const struct part *part) {
     return sum;
 }
 
+/* No primary stress first, then the lighter, then the earlier: a total order, so the sort's result
+ * does not depend on its method. */
 static int compare_parts(uint32_t a, uint32_t b, const void *context) {
     const struct walk *w = ((const struct weight_context *)context)->walk;
     bool primary_a = has_primary(w, &w->parts[a]), primary_b = has_primary(w, &w->parts[b]);
@@ -353,6 +363,7 @@ static utter_status join_parts(struct walk *w, size_t first_token, bool has_numb
 
 /* ---- The text -------------------------------------------------------------------------------- */
 
+/* What may stand together without a space and still be one word to the ear. */
 static bool is_group_kind(uint8_t kind) {
     return kind == UT_TOKEN_WORD || kind == UT_TOKEN_NUMBER || kind == UT_TOKEN_JOIN;
 }
@@ -375,6 +386,7 @@ static utter_status say_group(struct walk *w, size_t first, size_t end, utter_er
     return status == UTTER_OK ? join_parts(w, first, has_number, err) : status;
 }
 
+/* A pause hides what follows from the word before it; a quote or bracket does not. */
 static void pass_mark(struct walk *w, uint8_t mark) {
     static const char pauses[] = ";:,.!?—…";
     if (strstr(pauses, ut_mark_text(mark))) {
@@ -383,6 +395,7 @@ static void pass_mark(struct walk *w, uint8_t mark) {
     w->next_is_to = false;
 }
 
+/* A symbol by its words, a run of others by the fallback. */
 static utter_status say_single(struct walk *w, size_t index, utter_error *err) {
     struct ut_reading *reading = w->reading;
     struct ut_token *token = &reading->tokens[index];
@@ -400,6 +413,7 @@ static utter_status say_single(struct walk *w, size_t index, utter_error *err) {
     return status;
 }
 
+/* A group begins at the first token that is glued to the one behind it. */
 utter_status ut_entries_read(struct ut_reading *reading, utter_error *err) {
     struct walk w = {.reading = reading, .next = UT_NEXT_NONE};
     utter_status status = UTTER_OK;

@@ -30,8 +30,11 @@ struct item {
     uint32_t endings, beginnings; /* rules: lengths of the patterns *x and x* one level deeper */
 };
 
+/* A dictionary key may begin with $ (only behind a number) or # (not first in its sentence) and end
+ * with # (not last). */
 enum { MARK_AFTER_NUMBER = 1, MARK_NOT_FIRST = 2, MARK_NOT_LAST = 4 };
 
+/* `items` keep the file's order, `sorted` is the way to find them. */
 struct table {
     struct item *items;
     size_t n;
@@ -39,6 +42,7 @@ struct table {
     size_t n_sorted;
 };
 
+/* All strings lie in one block; items are offsets in it, half the size of pointers. */
 struct ut_lexicon_rule_set {
     char *blob;
     size_t n_blob;
@@ -52,6 +56,7 @@ struct sort_context {
     const struct item *items;
 };
 
+/* Byte by byte; a shorter one comes before those that begin with it. */
 static int compare_slices(const char *a, size_t n_a, const char *b, size_t n_b) {
     int order = memcmp(a, b, UT_MIN(n_a, n_b));
     return order != 0 ? order : (n_a > n_b) - (n_a < n_b);
@@ -121,6 +126,7 @@ static bool add_lengths(const char *const *strings, size_t n, size_t *total) {
     return true;
 }
 
+/* All sizes are known from the source: one pass to add them up, one to copy. */
 static utter_status alloc_tables(struct ut_mem *mem, const struct ut_lexicon_rules *source,
                                  struct ut_lexicon_rule_set *rules, utter_error *err) {
     size_t n_bytes = 0, n_nodes;
@@ -146,6 +152,7 @@ static utter_status alloc_tables(struct ut_mem *mem, const struct ut_lexicon_rul
     return UTTER_OK;
 }
 
+/* There is room: alloc_tables added up the same strings. */
 static uint32_t add_string(struct ut_lexicon_rule_set *rules, const char *text) {
     size_t n = strlen(text) + 1, at = rules->n_blob;
     memcpy(rules->blob + at, text, n);
@@ -211,6 +218,7 @@ static void note_patterns(struct ut_lexicon_rule_set *rules) {
     }
 }
 
+/* Both limits bound what one word of a text can cost and become. */
 static utter_status check_alternatives(const char *key, const char *values, utter_error *err) {
     size_t n_alternatives = 0, longest = 0;
     for (const char *at = values;; at++) {
@@ -232,6 +240,7 @@ static utter_status check_alternatives(const char *key, const char *values, utte
     return UTTER_OK;
 }
 
+/* The marks are taken off the key here, so that a look-up needs the bare word. */
 static utter_status add_word(struct ut_lexicon_rule_set *rules, const char *key, const char *values,
                              utter_error *err) {
     utter_status status = check_alternatives(key, values, err);
@@ -309,6 +318,7 @@ void ut_rule_set_destroy(struct ut_mem *mem, struct ut_lexicon_rule_set *rules) 
     }
 }
 
+/* As written, else in lower case. */
 bool ut_rule_set_has(const struct ut_lexicon_rule_set *rules, const char *word, size_t n) {
     char lower[UT_LEXICON_MAX_WORD_BYTES];
     if (n > sizeof lower) {
@@ -338,6 +348,8 @@ struct path {
     size_t n;
 };
 
+/* Extends the path by ".component" if there is such a node, and leaves it as it was if not. The
+ * buffer has room for three levels of graphemes and a whole word. */
 static const struct item *find_child(const struct ut_lexicon_rule_set *rules, struct path *path,
                                      const char *before, const char *component, size_t n,
                                      const char *after) {
@@ -393,6 +405,8 @@ static const char *look_up_rule(const struct ut_lexicon_rule_set *rules,
     return node && node->value != NO_VALUE ? rules->blob + node->value : NULL;
 }
 
+/* ^ and $ stand for the word's beginning and end, as in the file's keys. A group without a rule is
+ * silent. */
 utter_status ut_rule_set_apply(const struct ut_lexicon_rule_set *rules, const char *word, size_t n,
                                struct ut_text_buffer *out, utter_error *err) {
     struct ut_slice before = {"^", 1};

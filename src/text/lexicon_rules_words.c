@@ -29,6 +29,7 @@ static bool starts_with(const char *text, size_t n, const char *prefix) {
     return n_prefix <= n && memcmp(text, prefix, n_prefix) == 0;
 }
 
+/* At the end of a word too: no follower means yes. */
 static bool is_syllabic_l(const char *ipa, size_t n) {
     static const char *const followers[] = {"ˈ", "ˌ", "a", "e", "i", "o", "u", "æ", "ɐ", "ɑ", "ɒ",
                                             "ɔ", "ə", "ɚ", "ɛ", "ɜ", "ɪ", "ʊ", "ʌ", "ᵻ", "j"};
@@ -59,6 +60,8 @@ static utter_status make_syllabic(struct ut_text_buffer *out, size_t begin, utte
     return status == UTTER_OK ? ut_text_buffer_append(out, consonant, n, err) : status;
 }
 
+/* One left-to-right pass, so what one row writes is never read by another: misaki's own order of
+ * replacements does not matter here. */
 static utter_status append_mapped(struct ut_text_buffer *out, const char *ipa, size_t n,
                                   utter_error *err) {
     utter_status status = UTTER_OK;
@@ -100,6 +103,7 @@ struct word {
     struct ut_slice lower;
 };
 
+/* Two letters at least: "A" and "I" are words. */
 static bool is_all_capitals(const char *word, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (!ut_ascii_is_upper(word[i])) {
@@ -177,6 +181,7 @@ static utter_status say_plain_words(struct ut_reading *reading, const char *word
     return status;
 }
 
+/* The entry may say more than the token ("New York"): w->end moves behind what it says. */
 static utter_status try_dictionary(struct word *w, struct ut_slice key, bool *said,
                                    utter_error *err) {
     struct ut_reading *reading = w->reading;
@@ -230,6 +235,7 @@ static utter_status try_letters(struct word *w, struct ut_slice whole, bool *sai
     return UTTER_OK;
 }
 
+/* The rules know ASCII only, and so does most of the dictionary: accents go first. */
 static utter_status try_rules(struct word *w, struct ut_slice lower, bool *said, utter_error *err) {
     struct ut_reading *reading = w->reading;
     struct ut_text_buffer plain = {.mem = reading->mem}, ipa = {.mem = reading->mem};
@@ -375,6 +381,7 @@ static utter_status say_contraction(struct word *w, utter_error *err) {
     return say_stem(&part, ending.n, err);
 }
 
+/* A word with an apostrophe is looked up whole before it is taken apart. */
 static utter_status say_word(struct ut_reading *reading, size_t index, size_t *end,
                              utter_error *err) {
     const struct ut_token *token = &reading->tokens[index];
@@ -436,6 +443,7 @@ static utter_status say_token(struct ut_reading *reading, size_t index, size_t *
     }
 }
 
+/* Forwards, token by token; an entry that says several tokens makes the others silent. */
 utter_status ut_rule_set_read(struct ut_reading *reading, utter_error *err) {
     utter_status status = UTTER_OK;
     for (size_t i = 0; i < reading->n_tokens && status == UTTER_OK;) {

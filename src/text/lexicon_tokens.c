@@ -13,6 +13,7 @@ enum { MAX_TEXT_BYTES = 1 << 23 }; /* times the longest value: below 4 GB of pho
 
 /* ---- Marks and symbols ----------------------------------------------------------------------- */
 
+/* Indexes of mark_texts. */
 enum {
     SEMICOLON,
     COLON,
@@ -112,6 +113,7 @@ static int find_mark(uint32_t c) {
     return -1;
 }
 
+/* Linear, as for marks: the tables fit into a few lines of cache. */
 static int find_symbol(uint32_t c) {
     for (size_t i = 0; i < UT_COUNT(symbols); i++) {
         if (symbols[i].c == c) {
@@ -123,6 +125,7 @@ static int find_symbol(uint32_t c) {
 
 /* ---- Classes of characters ------------------------------------------------------------------- */
 
+/* All white space, the no-break kinds and control characters. */
 static bool is_blank(uint32_t c) {
     return c <= 0x20 || c == 0x7F || c == 0xA0 || c == 0x2007 || c == 0x202F || c == 0x2029 ||
            ut_is_space(c);
@@ -152,6 +155,7 @@ static bool is_combining(uint32_t c) {
     return (c >= 0x300 && c <= 0x36F) || c == 0xAD;
 }
 
+/* Letters and digits of any script that are not taken for something else here. */
 static bool is_letter(uint32_t c) {
     if (c < 0x80) {
         return ut_ascii_is_letter((char)c);
@@ -189,6 +193,8 @@ struct scanner {
     size_t last_spoken; /* behind the last letter or digit of the text */
 };
 
+/* A token from the scanner's place to `end`, which becomes the place; s->space tells whether it is
+ * glued to the one before. */
 static utter_status push(struct scanner *s, size_t end, enum ut_token_kind kind, int what,
                          utter_error *err) {
     struct ut_reading *reading = s->reading;
@@ -212,6 +218,7 @@ static utter_status push(struct scanner *s, size_t end, enum ut_token_kind kind,
     return UTTER_OK;
 }
 
+/* The end of the run of letters at `at`; combining marks go on with one. */
 static size_t scan_letters(const struct ut_reading *reading, size_t at) {
     size_t end = at, after;
     for (uint32_t c = peek(reading, at, &after); is_letter(c) || (is_combining(c) && end > at);
@@ -338,6 +345,7 @@ static utter_status push_dash(struct scanner *s, uint32_t c, size_t after, utter
     return UTTER_OK;
 }
 
+/* * and \ inside a text are markup and dropped. */
 static utter_status push_symbol(struct scanner *s, int symbol, size_t after, utter_error *err) {
     if (symbols[symbol].only_alone && !(s->space && blank_at(s->reading, after))) {
         s->at = after;
@@ -361,6 +369,8 @@ static utter_status push_other(struct scanner *s, uint32_t c, size_t after, utte
     return push(s, end, UT_TOKEN_OTHER, 0, err);
 }
 
+/* One token or one character without a token. Numbers are tried first, because $ and . may begin
+ * one; a dot between a word and a small letter is said ("dot com"). */
 static utter_status scan_one(struct scanner *s, utter_error *err) {
     const struct ut_reading *reading = s->reading;
     size_t after;
@@ -401,6 +411,8 @@ static utter_status scan_one(struct scanner *s, utter_error *err) {
     return symbol >= 0 ? push_symbol(s, symbol, after, err) : push_other(s, c, after, err);
 }
 
+/* last_spoken is found from the end first: it decides whether the dot behind a word ends the
+ * text. */
 utter_status ut_lexicon_scan(struct ut_reading *reading, utter_error *err) {
     if (reading->n_bytes > MAX_TEXT_BYTES) {
         return ut_fail(err, UTTER_ERROR_ARGUMENT,

@@ -106,6 +106,8 @@ static const char *const letters[26] = {"ˈA",  "bˈi",      "sˈi",  "dˈi", "�
 #define PRIMARY "ˈ"
 #define SECONDARY "ˌ"
 
+/* Binary search. strncmp with n also accepts a candidate that goes on, hence the second test and
+ * the way of `order == 0`. */
 static const char *find_word(const char *word, size_t n) {
     size_t low = 0, high = UT_COUNT(own_words);
     while (low < high) {
@@ -161,6 +163,7 @@ static utter_status append(struct ut_text_buffer *out, const char *text, utter_e
     return ut_text_buffer_append(out, text, strlen(text), err);
 }
 
+/* Lower case; the ending is that of the stem, if the word is one with an ending. */
 utter_status ut_lexicon_own_word(const char *word, size_t n, struct ut_text_buffer *out,
                                  bool *found, utter_error *err) {
     const char *ending = "";
@@ -188,6 +191,8 @@ static utter_status append_unstressed(struct ut_text_buffer *out, const char *na
     return status == UTTER_OK ? append(out, stress + strlen(PRIMARY), err) : status;
 }
 
+/* Letters only; what stands behind the last of them is passed over first, so that "U.S." has its
+ * main stress on the S. */
 utter_status ut_lexicon_spell(const char *word, size_t n, struct ut_text_buffer *out, bool *found,
                               utter_error *err) {
     utter_status status = UTTER_OK;

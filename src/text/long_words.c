@@ -37,7 +37,8 @@ static size_t find_weight(uint32_t c, bool is_spelled) {
     return c < 0x80 ? 8 : 24; /* "grinning face with smiling eyes" */
 }
 
-/* The letters that a part of the run of letters at `at` may have; 0 where it need not be parted. */
+/* The letters that a part of the run of letters at `at` may have; 0 where it need not be parted.
+ * Looks ahead by no more characters than the longest run that may stay whole. */
 static size_t find_run_part(const char *text, size_t at, size_t end) {
     size_t next = at;
     uint32_t first = ut_utf8_next(text, end, &next);
@@ -63,6 +64,8 @@ static bool is_full(const struct ut_long_words *words) {
            (!words->patient || words->weight > words->n_bytes + PLAIN_OVERWEIGHT);
 }
 
+/* Counts first, then decides: the character that makes a part too long is the first of the next
+ * one. */
 enum ut_parting ut_long_words_next(struct ut_long_words *words, const char *text, size_t at,
                                    size_t end, bool blank) {
     size_t next = at;

@@ -31,6 +31,7 @@ static const struct row {
 
 enum { ELLIPSIS = 0x2026 };
 
+/* At most eight rows of ascending characters: a look-up ends at the first that is larger. */
 bool ut_mark_find(uint32_t c, struct ut_mark *out) {
     for (size_t r = 0; r < UT_COUNT(rows); r++) {
         for (const uint16_t *mark = rows[r].chars; *mark && *mark <= c; mark++) {
@@ -49,6 +50,7 @@ bool ut_is_space(uint32_t c) {
            (c >= 0x2000 && c <= 0x200A && c != 0x2007) || c == 0x2028 || c == 0x205F || c == 0x3000;
 }
 
+/* With ICU by the properties of the character, without it by exclusion. */
 bool ut_is_alphanumeric(uint32_t c) {
     if (c < 0x80) {
         return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
@@ -103,6 +105,8 @@ static bool find_last_mark(const char *s, size_t n, struct ut_mark *out) {
     return ut_mark_find(is_ellipsis ? ELLIPSIS : ut_utf8_next(s, n, &at), out);
 }
 
+/* Two newlines count whatever mark stands before them. At the end of the text a mark without a word
+ * in front of it adds nothing. */
 struct ut_clause_end ut_clause_end(const char *s, size_t n, enum ut_clause_stop stop) {
     bool is_last = stop == UT_CLAUSE_END_OF_TEXT;
     int n_newlines = strip_space(s, &n);

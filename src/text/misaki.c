@@ -12,6 +12,7 @@
 #include "text/misaki_reader.h"
 #include "text/segment.h"
 
+/* Kokoro's language codes are the first letters of its voices' names ("af_heart": American). */
 static const struct {
     char code;
     const char
@@ -84,6 +85,7 @@ static size_t find_line_end(const char *text, size_t begin, size_t n, bool *para
     return n;
 }
 
+/* misaki packs sentences in all languages but English, where it cuts by words. */
 static utter_status read_lines(struct ut_misaki_reader *reader, size_t n, struct ut_sentences *out,
                                utter_error *err) {
     char language = reader->misaki->language;

@@ -7,11 +7,13 @@
 #include "text/misaki.h"
 #include "text/utf8_walk.h"
 
+/* misaki's own limit for the languages that espeak-ng reads. */
 enum { PACKED_CHARACTERS = 400 };
 
 /* Marks in the order in which a cut behind them is preferred. */
 enum rank { RANK_SENTENCE, RANK_CLAUSE, RANK_COMMA, N_RANKS, RANK_CLOSING = N_RANKS, RANK_OTHER };
 
+/* The phonemes' marks are those of Kokoro's alphabet: no full-width ones. */
 static enum rank find_rank(uint32_t c) {
     switch (c) {
     case '!':
@@ -80,7 +82,9 @@ static size_t cut_word(const char *s, size_t begin, size_t n) {
     return behind >= 0x300 && behind <= 0x36F && cut > begin ? cut : at;
 }
 
-/* Where the chunk that begins at `begin`, no space, ends. */
+/* Where the chunk that begins at `begin`, no space, ends. `cuts` holds the last place of each rank;
+ * one is used if what lies behind it, up to the token that no longer fits, fits into a chunk
+ * itself. */
 static size_t find_cut(const char *s, size_t begin, size_t n) {
     size_t at = begin, n_symbols = 0;
     size_t cuts[N_RANKS] = {0}, n_before[N_RANKS] = {0}; /* a cut and the symbols in front of it */
@@ -116,7 +120,8 @@ struct cutter {
     size_t anchor; /* the last one that is not behind the place asked for last */
 };
 
-/* The byte of the text where the phoneme at `phoneme` comes from; places are asked for in order. */
+/* The byte of the text where the phoneme at `phoneme` comes from; places are asked for in order.
+ * Between two anchors in proportion, moved back to the beginning of a character. */
 static size_t text_at(struct cutter *cutter, size_t phoneme) {
     const struct ut_misaki_line *line = cutter->line;
     struct ut_misaki_anchor before = {0, line->text_begin, false},
@@ -141,6 +146,7 @@ static size_t text_at(struct cutter *cutter, size_t phoneme) {
     return at;
 }
 
+/* Spaces around a cut belong to neither chunk, but their text does: text_end lies behind them. */
 static utter_status push_chunk(struct cutter *cutter, size_t begin, size_t end, utter_error *err) {
     const struct ut_text_buffer *phonemes = &cutter->line->phonemes;
     size_t next = end;
@@ -158,6 +164,7 @@ static utter_status push_chunk(struct cutter *cutter, size_t begin, size_t end, 
     return status;
 }
 
+/* Every cut is behind its begin, so the loop ends. */
 static utter_status cut_range(struct cutter *cutter, size_t begin, size_t end, utter_error *err) {
     const char *s = cutter->line->phonemes.data;
     utter_status status = UTTER_OK;
@@ -185,6 +192,7 @@ static size_t count_characters(const char *s, size_t begin, size_t end) {
     return n;
 }
 
+/* A sentence that fits no pack is cut by cut_range like a line of English. */
 static utter_status pack_sentences(struct cutter *cutter, utter_error *err) {
     const struct ut_misaki_line *line = cutter->line;
     size_t begin = 0, end = 0, text_end = line->text_begin;

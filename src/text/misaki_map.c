@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "text/utf8_walk.h"
 
+/* `to` may be longer or shorter than `from`: the result goes to the other buffer. */
 struct row {
     const char *from, *to;
 };
@@ -56,6 +57,7 @@ static const struct row written[] = {
     {"g", "ɡ"},
 };
 
+/* The finished buffer becomes `now`; the old one is kept for its memory. */
 static void take_turns(struct ut_misaki_symbols *symbols) {
     struct ut_text_buffer done = symbols->spare;
     symbols->spare = symbols->now;
@@ -63,6 +65,8 @@ static void take_turns(struct ut_misaki_symbols *symbols) {
     symbols->spare.n = 0;
 }
 
+/* All occurrences, from left to right, without looking at what was put in. Nothing is copied when
+ * there is none. */
 static utter_status replace(struct ut_misaki_symbols *symbols, const struct row *row,
                             utter_error *err) {
     const struct ut_text_buffer *from = &symbols->now;
@@ -126,6 +130,7 @@ static utter_status open_syllables(struct ut_misaki_symbols *symbols, utter_erro
     return status;
 }
 
+/* In misaki's order: the region's rows stand between those that both share. */
 static utter_status map_english(bool is_american, struct ut_misaki_symbols *symbols,
                                 utter_error *err) {
     utter_status status = REPLACE_ALL(symbols, english, err);
@@ -139,6 +144,7 @@ static utter_status map_english(bool is_american, struct ut_misaki_symbols *symb
     return status == UTTER_OK ? REPLACE_ALL(symbols, english_end, err) : status;
 }
 
+/* e, f, h, i and p share one table. */
 utter_status ut_misaki_map(char language, struct ut_misaki_symbols *symbols, utter_error *err) {
     utter_status status = REPLACE_ALL(symbols, tie, err);
     if (status != UTTER_OK) {
@@ -185,6 +191,7 @@ struct change {
     const char *added;               /* before the first vowel, "" for nothing */
 };
 
+/* The same rules as ut_phones_stress (lexicon_entries.c), in misaki's own levels. */
 static struct change find_change(double level, bool has_primary, bool has_secondary) {
     struct change same = {"ˈ", "ˌ", ""};
     bool has_none = !has_primary && !has_secondary;
@@ -202,6 +209,7 @@ static struct change find_change(double level, bool has_primary, bool has_second
     return same;
 }
 
+/* The added mark goes before the first vowel and is used up there; a word without a vowel stays. */
 static utter_status append_word(struct ut_text_buffer *out, const char *word, size_t n,
                                 double level, utter_error *err) {
     bool has_primary = memmem(word, n, "ˈ", strlen("ˈ")),
@@ -226,6 +234,7 @@ static utter_status append_word(struct ut_text_buffer *out, const char *word, si
     return status;
 }
 
+/* Words are parted by single spaces, which are kept. */
 utter_status ut_misaki_map_stress(double level, struct ut_misaki_symbols *symbols,
                                   utter_error *err) {
     const struct ut_text_buffer *from = &symbols->now;

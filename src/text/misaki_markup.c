@@ -37,6 +37,8 @@ static bool read_level(const char *s, size_t n, double *out) {
     return n > 0;
 }
 
+/* The regular expression's [^\]]+ takes the first ] behind the bracket, whatever lies between, also
+ * another [. Offsets of what was found are kept, so nothing is searched twice. */
 bool ut_misaki_link_at(struct ut_misaki_links *links, size_t at, struct ut_misaki_link *out) {
     const char *text = links->text;
     size_t word_end = find_close(links, ']', at + 1, &links->bracket);

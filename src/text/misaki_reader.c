@@ -28,11 +28,13 @@ static bool is_east_asian(const struct ut_misaki_reader *reader) {
 
 /* ---- Characters ---------------------------------------------------------------------------- */
 
+/* White space, also the no-break kinds, and control characters, as in lexicon_tokens.c. */
 static bool is_blank(uint32_t c) {
     return ut_is_space(c) || c <= ' ' || c == 0x7F || c == 0xA0 || c == 0x2007 || c == 0x202F ||
            c == 0x2029;
 }
 
+/* phonemizer's punctuation marks, which are cut out before espeak-ng sees the text. */
 static bool is_mark(uint32_t c) {
     static const uint16_t marks[] = {';',  ':',  ',',  '.',    '!',    '?',    '"',
                                      '(',  ')',  '{',  '}',    '[',    ']',    0xA1,
@@ -57,6 +59,7 @@ static bool is_closing_mark(uint32_t c) {
     return c == ')' || c == ']' || c == '}' || c == '"' || c == 0xBB || c == 0x201D;
 }
 
+/* Hindi's full stops: espeak-ng reads them itself, and a sentence ends behind them. */
 static bool is_danda(uint32_t c) {
     return c == 0x964 || c == 0x965;
 }
@@ -97,6 +100,7 @@ static bool is_combining(uint32_t c) {
     return (c >= 0x300 && c <= 0x36F) || c == 0x3099 || c == 0x309A;
 }
 
+/* Shows the run of characters that cannot be read, at most SHOWN_CHARACTERS of it. */
 static utter_status fail_han(const struct ut_misaki_reader *reader, size_t at, size_t end,
                              utter_error *err) {
     const char *text = reader->line.text;
@@ -124,6 +128,7 @@ static utter_status fail_han(const struct ut_misaki_reader *reader, size_t at, s
 
 /* ---- Phonemes and where they come from ------------------------------------------------------ */
 
+/* Here phonemes and text meet: everything appended from now on comes from byte `text` on. */
 static utter_status add_anchor(struct ut_misaki_line *line, size_t text, bool sentence,
                                utter_error *err) {
     struct ut_mem *mem = line->phonemes.mem;
@@ -142,6 +147,7 @@ static utter_status add_anchor(struct ut_misaki_line *line, size_t text, bool se
     return UTTER_OK;
 }
 
+/* None at the beginning of a line. */
 static utter_status append_due_space(struct ut_misaki_reader *reader, utter_error *err) {
     bool is_due = reader->space && reader->line.phonemes.n > 0;
     reader->space = reader->wide_space = false;
@@ -196,6 +202,7 @@ static utter_status append_spoken(struct ut_misaki_reader *reader,
     return status;
 }
 
+/* A run of marks has one anchor, at its first. */
 static utter_status append_mark(struct ut_misaki_reader *reader, uint32_t c, size_t at,
                                 utter_error *err) {
     char bytes[4];
@@ -211,6 +218,8 @@ static utter_status append_mark(struct ut_misaki_reader *reader, uint32_t c, siz
 
 /* ---- A piece to phonemes -------------------------------------------------------------------- */
 
+/* The lock is kept until the reader is freed: nobody else's text or voice comes between the
+ * pieces. */
 static utter_status take_espeak(struct ut_misaki_reader *reader, utter_error *err) {
     if (reader->clauses) {
         return UTTER_OK;
@@ -288,6 +297,7 @@ static utter_status speak_word(void *user, const char *word, size_t n, struct ut
                : status;
 }
 
+/* Without espeak-ng a lexicon still reads what it has; that is tried once and logged once. */
 static utter_status speak_lexicon(struct ut_misaki_reader *reader, const char *s, size_t n,
                                   utter_error *err) {
     if (!reader->clauses && !reader->lacks_espeak) {
@@ -433,6 +443,7 @@ static utter_status restress(struct ut_misaki_reader *reader, utter_error *err) 
     return status;
 }
 
+/* Levels are for English only; begin_link has made the others IGNORED. */
 static utter_status end_link(struct ut_misaki_reader *reader, utter_error *err) {
     reader->in_link = false;
     if (reader->link.kind != UT_MISAKI_LINK_STRESS) {
@@ -505,6 +516,8 @@ static bool is_in_number(const struct ut_misaki_reader *reader, size_t at, size_
            is_digit(ut_utf8_next(text, end, &next));
 }
 
+/* With a lexicon marks stay in the piece, since the lexicon reads them; else each ends the piece
+ * and goes to the phonemes as it is. Other languages' guillemets become quotes. */
 static utter_status read_mark(struct ut_misaki_reader *reader, uint32_t c, bool is_wide, size_t at,
                               size_t next, utter_error *err) {
     if (is_sentence_mark(c)) {
@@ -544,6 +557,7 @@ static utter_status check_east_asian(const struct ut_misaki_reader *reader, uint
     return UTTER_OK;
 }
 
+/* One character: a mark, or a part of a piece. *at moves behind it. */
 static utter_status read_character(struct ut_misaki_reader *reader, size_t *at, size_t begin,
                                    size_t end, utter_error *err) {
     size_t here = *at;
@@ -580,6 +594,7 @@ static utter_status read_character(struct ut_misaki_reader *reader, size_t *at, 
     return status;
 }
 
+/* Links are looked for only outside of links: markup does not nest. */
 utter_status ut_misaki_read_line(struct ut_misaki_reader *reader, size_t begin, size_t end,
                                  utter_error *err) {
     struct ut_misaki_line *line = &reader->line;

@@ -10,6 +10,7 @@
 #include "text/misaki_map.h"
 #include "text/misaki_markup.h"
 
+/* Whether the last mark may have ended a sentence. A full-width one needs no space behind it. */
 enum ut_misaki_sentence { UT_MISAKI_INSIDE, UT_MISAKI_AFTER_MARK, UT_MISAKI_AFTER_WIDE_MARK };
 
 struct ut_misaki_reader { /* starts as {.mem, .misaki, .log, .line = {.text}} and the buffers' .mem */

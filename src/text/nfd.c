@@ -33,6 +33,8 @@ static size_t chunk_end(const UNormalizer2 *form, const char *text, size_t n, si
     return at == n || best == begin ? at : best;
 }
 
+/* Each chunk is normalised by itself, which gives the same as the whole where chunks end at
+ * boundaries. */
 static utter_status append_normal(const UNormalizer2 *form, UErrorCode code,
                                   struct ut_text_buffer *out, const char *text, size_t n,
                                   utter_error *err) {
@@ -89,6 +91,7 @@ static bool is_decomposed(uint32_t c) {
     return false;
 }
 
+/* Marks that decompose (U+0340 and up) and those behind another mark are left to ICU. */
 static bool is_lone_mark(uint32_t c, uint32_t previous) {
     bool is_mark = c >= 0x300 && c <= 0x33F, after_mark = previous >= 0x300 && previous <= 0x36F;
     return is_mark && !after_mark;

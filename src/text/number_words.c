@@ -24,6 +24,7 @@ static const char *const tens_words[] = {"",      "",      "twenty",  "thirty", 
 static const char *const magnitudes[] = {"",        "thousand", "million",
                                          "billion", "trillion", "quadrillion"};
 
+/* A currency without a smaller unit says its decimals as those of a number. */
 static const struct currency {
     const char *sign, *unit, *units, *cent, *cents;
 } currencies[] = {{"$", "dollar", "dollars", "cent", "cents"},
@@ -39,6 +40,7 @@ struct writer {
     bool space; /* a word stands before the next one */
 };
 
+/* Does nothing after a failure: callers say a whole phrase and look at the status once. */
 static void say_n(struct writer *w, const char *word, size_t n) {
     if (w->status == UTTER_OK && w->space) {
         w->status = ut_text_buffer_append(w->out, " ", 1, w->err);
@@ -55,16 +57,19 @@ static void say(struct writer *w, const char *word) {
 
 /* ---- Digits to words ------------------------------------------------------------------------- */
 
+/* The words of one number, which an ordinal or plural may still change at their end. */
 struct phrase {
     char text[PHRASE_BYTES];
     size_t n;
 };
 
+/* PHRASE_BYTES is more than the longest phrase, so nothing is ever cut. */
 static void add(struct phrase *p, const char *word) {
     int n = snprintf(p->text + p->n, sizeof p->text - p->n, "%s%s", p->n > 0 ? " " : "", word);
     p->n += (size_t)n;
 }
 
+/* 0 to 999; nothing for 0, which only stands for itself in add_cardinal. */
 static void add_below_thousand(struct phrase *p, unsigned value) {
     if (value >= 100) {
         add(p, small_words[value / 100]);
@@ -126,6 +131,7 @@ static size_t last_word(const struct phrase *p) {
     return at;
 }
 
+/* Only the last word changes: twenty first, one hundred fifth. */
 static void make_ordinal(struct phrase *p) {
     static const char *const irregular[][2] = {
         {"one", "first"},    {"two", "second"}, {"three", "third"},   {"five", "fifth"},
@@ -188,6 +194,7 @@ static void say_code(struct writer *w, const char *digits, size_t n) {
     say_n(w, p.text, p.n);
 }
 
+/* A zero in front means that the digits count one by one (007), but not in a plural (the '00s). */
 static void say_number(struct writer *w, const char *digits, size_t n, enum ut_number_style style,
                        bool plural) {
     bool has_zero_before = n > 1 && digits[0] == '0';
@@ -262,6 +269,8 @@ static bool scan_time(const char *text, size_t n, size_t at, size_t hour_end) {
            !(hour_end + 3 < n && text[hour_end + 3] == ':');
 }
 
+/* Digits with groups of three behind commas, the first of one to three; then any number of .DIGITS,
+ * as in a version. */
 static size_t scan_body(const char *text, size_t n, size_t at, bool *is_time) {
     size_t end = skip_digits(text, n, at);
     *is_time = scan_time(text, n, at, end);
@@ -279,6 +288,7 @@ static size_t scan_body(const char *text, size_t n, size_t at, bool *is_time) {
     return end;
 }
 
+/* "1st" and "1990s"; not "3rdly" or "5s3". */
 static void scan_suffix(const char *text, size_t n, struct number *number) {
     static const char *const suffixes[] = {"st", "nd", "rd", "th", "'s", "’s", "s"};
     for (size_t i = 0; i < UT_COUNT(suffixes); i++) {
@@ -292,6 +302,7 @@ static void scan_suffix(const char *text, size_t n, struct number *number) {
     }
 }
 
+/* Only behind money: "$5 million" is "five million dollars". */
 static void scan_magnitude(const char *text, size_t n, struct number *number) {
     if (number->end == n || text[number->end] != ' ') {
         return;
@@ -307,6 +318,7 @@ static void scan_magnitude(const char *text, size_t n, struct number *number) {
     }
 }
 
+/* False when the text begins with no number; number->end is where it ends. */
 static bool scan(const char *text, size_t n, struct number *number) {
     *number = (struct number){.end = 0};
     for (size_t i = 0; i < UT_COUNT(currencies); i++) {
@@ -362,6 +374,7 @@ static size_t whole_digits(const char *text, size_t begin, size_t end, char out[
     return n;
 }
 
+/* Numbers too long for the digits' buffer are read from the text, one digit after the other. */
 static void say_whole(struct writer *w, const char *text, size_t begin, size_t end,
                       enum ut_number_style style, bool plural) {
     char digits[MAX_DIGITS + 1];
@@ -436,6 +449,7 @@ static void say_money(struct writer *w, const char *text, const struct number *n
     }
 }
 
+/* Four digits alone are read as a year, as in misaki. */
 utter_status ut_number_read(const char *text, size_t n, bool in_name, struct ut_text_buffer *out,
                             utter_error *err) {
     struct writer w = {.out = out, .err = err};

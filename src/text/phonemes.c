@@ -97,6 +97,7 @@ struct dialect {
     bool us_or; /* English of the United States: "or" is open */
 };
 
+/* Asked once per text, with the voice set: a 1.51 needs repairs that a 1.52 must not get. */
 static struct dialect find_dialect(void) {
     int major = 0, minor = 0;
     bool is_old = sscanf(ut_espeak_version(), "%d.%d", &major, &minor) != 2 || major < 1 ||
@@ -122,6 +123,7 @@ static bool ends_with(const struct ut_text_buffer *text, size_t n, const char *s
     return n >= n_suffix && memcmp(text->data + n - n_suffix, suffix, n_suffix) == 0;
 }
 
+/* Behind stress marks. */
 static bool starts_with_vowel(const char *s) {
     static const char *const vowels[] = {"a", "e", "i", "o", "u", "y", "æ", "ø", "œ", "ɐ", "ɑ",
                                          "ɒ", "ɔ", "ɘ", "ə", "ɚ", "ɛ", "ɜ", "ɝ", "ɞ", "ɤ", "ɨ",
@@ -191,6 +193,8 @@ struct phonemizer {
     bool after_raw; /* the next sentence continues the last one */
 };
 
+/* Appends the clause to the sentence: phonemes put right, flags out, the mark that ended it behind,
+ * all in NFD. */
 static utter_status append_clause(struct phonemizer *p, const struct ut_clause *clause,
                                   struct ut_clause_end end, utter_error *err) {
     p->clause.n = 0;
@@ -210,6 +214,7 @@ static utter_status append_clause(struct phonemizer *p, const struct ut_clause *
                               : status;
 }
 
+/* Nothing when no sentence is waiting. */
 static utter_status push_last(struct phonemizer *p, utter_error *err) {
     if (!p->has_last) {
         return UTTER_OK;
@@ -355,6 +360,7 @@ static bool find_raw(const char *text, size_t n, size_t from, size_t *close, siz
     return false;
 }
 
+/* Plain text and [[blocks]] by turns; both ends are plain text, possibly empty. */
 static utter_status add_parts(struct phonemizer *p, size_t n, utter_error *err) {
     size_t at = 0, close = 0, begin = 0, end = 0;
     while (find_raw(p->text, n, at, &close, &begin, &end)) {

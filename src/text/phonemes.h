@@ -14,6 +14,7 @@ struct ut_sentence {
     bool paragraph;    /* a paragraph ends behind it */
 };
 
+/* Grows by ut_sentences_push; starts as {.mem = mem} and is freed by ut_sentences_free. */
 struct ut_sentences {
     struct ut_mem *mem;
     struct ut_sentence *items;

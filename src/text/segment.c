@@ -19,6 +19,8 @@
 
 enum { MIN_PIECE_BYTES = 64 };
 
+/* `at` is where the next piece begins; pieces are found one at a time and nothing is remembered of
+ * those before. */
 struct ut_segmenter {
     struct ut_mem *mem;
     const char *text;
@@ -150,6 +152,7 @@ void ut_segmenter_destroy(struct ut_segmenter *segmenter) {
     }
 }
 
+/* The first byte in text[at, end) that begins no white space, else `end`. */
 static size_t skip_space(const char *text, size_t at, size_t end) {
     for (size_t next = at; at < end && ut_is_space(ut_utf8_next(text, end, &next)); at = next) {
     }
@@ -199,6 +202,7 @@ static size_t last_clause(const char *text, size_t n) {
     return 0;
 }
 
+/* Behind the last white space in text[0, n), 0 if there is none. */
 static size_t last_space(const char *text, size_t n) {
     for (size_t end = n, at = n; at > 0; end = at) {
         if (ut_is_space(ut_utf8_previous(text, &at))) {
@@ -235,6 +239,8 @@ static size_t choose_cut(struct ut_segmenter *segmenter, const char *text, size_
     return cut;
 }
 
+/* The limit never lies inside a character; `end` is behind `begin` in every case, so the walk
+ * ends. */
 bool ut_segmenter_next(struct ut_segmenter *segmenter, struct ut_piece *piece) {
     const char *text = segmenter->text;
     size_t begin = segmenter->at, n = segmenter->n;
@@ -277,6 +283,8 @@ utter_status ut_utf8_check(const char *text, size_t n_bytes, utter_error *err) {
     return UTTER_OK;
 }
 
+/* Letters, digits and symbols that are read by name: those of ASCII in the list, beyond it every
+ * currency, mathematical and other symbol. */
 static bool is_spoken(uint32_t c) {
     if (c < 0x80) {
         return ut_is_alphanumeric(c) || (c > ' ' && strchr("#$%&*+/=@\\~", (int)c));

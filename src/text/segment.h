@@ -16,6 +16,7 @@ struct ut_piece {
     enum ut_break after; /* what stands behind it */
 };
 
+/* One thread at a time. */
 struct ut_segmenter;
 
 /* `language` is a BCP 47 tag or NULL for the root rules. max_bytes >= 64. The text must be valid UTF-8

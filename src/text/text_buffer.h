@@ -14,6 +14,8 @@ struct ut_text_buffer { /* starts as {.mem = mem} */
     size_t n, capacity;
 };
 
+/* Appends n bytes, which must not lie in the buffer itself. Capacity doubles, so appending is
+ * linear. */
 UTTER_CHECKED static inline utter_status ut_text_buffer_append(struct ut_text_buffer *buffer,
                                                                const char *data, size_t n,
                                                                utter_error *err) {
@@ -33,6 +35,7 @@ UTTER_CHECKED static inline utter_status ut_text_buffer_append(struct ut_text_bu
     return UTTER_OK;
 }
 
+/* Leaves an empty buffer that may be used again. */
 static inline void ut_text_buffer_free(struct ut_text_buffer *buffer) {
     ut_mem_free(buffer->mem, buffer->data);
     *buffer = (struct ut_text_buffer){.mem = buffer->mem};

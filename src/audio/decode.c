@@ -18,6 +18,7 @@
 
 #include "audio/convert.h"
 
+/* Bounds of what is taken for sound; a header may claim anything. */
 enum {
     BLOCK = 4096, /* samples of all channels */
     MAX_CHANNELS = 64,
@@ -28,6 +29,7 @@ enum {
     MAX_PIPE_BYTES = 1 << 30
 };
 
+/* One file on its way. `sound` belongs to the caller when all went well and is freed when not. */
 struct decoding {
     struct ut_mem *mem;
     const char *name;
@@ -84,7 +86,8 @@ static utter_status make_room(struct decoding *d, size_t n, utter_error *err) {
     return UTTER_OK;
 }
 
-/* `block` is [n_frames, channels]. */
+/* `block` is [n_frames, channels]. Channels are averaged in double: the sum of 64 of them keeps
+ * every bit that a float will hold. */
 static utter_status append_block(struct decoding *d, const float *block, size_t n_frames,
                                  utter_error *err) {
     size_t n_channels = (size_t)d->info.channels, n = n_frames * n_channels;
@@ -109,6 +112,8 @@ static utter_status append_block(struct decoding *d, const float *block, size_t 
     return status;
 }
 
+/* Until libsndfile gives no more. An error behind good samples is still an error: half a recording
+ * would be compared with a whole one. */
 static utter_status read_all_blocks(struct decoding *d, utter_error *err) {
     float block[BLOCK];
     sf_count_t n_frames;
@@ -150,6 +155,7 @@ static utter_status decode(struct decoding *d, int32_t max_s, struct ut_decoded 
 
 /* ---- Bytes in memory ------------------------------------------------------------------------ */
 
+/* libsndfile's virtual file over a block of memory. */
 struct bytes {
     const char *data;
     sf_count_t n, position;
@@ -163,6 +169,7 @@ static sf_count_t bytes_tell(void *user) {
     return ((struct bytes *)user)->position;
 }
 
+/* Nothing lies outside of the block; where the file is damaged libsndfile asks for such places. */
 static sf_count_t bytes_seek(sf_count_t offset, int whence, void *user) {
     struct bytes *bytes = user;
     sf_count_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? bytes->position : bytes->n;
@@ -224,6 +231,7 @@ static utter_status read_pipe(struct ut_mem *mem, int fd, const char *name, char
     return UTTER_OK;
 }
 
+/* Formats keep indexes at their ends, so libsndfile must be able to seek. */
 static utter_status decode_pipe(struct ut_mem *mem, int fd, const char *name,
                                 struct ut_decoded *out, utter_error *err) {
     char *data = NULL;
@@ -236,6 +244,7 @@ static utter_status decode_pipe(struct ut_mem *mem, int fd, const char *name,
     return status;
 }
 
+/* The descriptor stays the caller's (SF_FALSE). */
 static utter_status decode_fd(struct ut_mem *mem, int fd, const char *name, struct ut_decoded *out,
                               utter_error *err) {
     struct stat info;

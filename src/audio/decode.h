@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 
+/* An hour: longer than any recording that is compared. */
 enum { UT_DECODE_MAX_S = 3600 };
 
 struct ut_decoded {

@@ -25,6 +25,7 @@ static sf_count_t io_length(void *user) {
     return (sf_count_t)((struct ut_encoder *)user)->length;
 }
 
+/* Only the position moves; where the bytes go is decided when they are written. */
 static sf_count_t io_seek(sf_count_t offset, int whence, void *user) {
     struct ut_encoder *encoder = user;
     sf_count_t base = whence == SEEK_SET   ? 0
@@ -152,6 +153,7 @@ static sf_count_t write_block(struct ut_encoder *encoder, const float *samples, 
     return sf_write_float(encoder->sndfile, block, (sf_count_t)n);
 }
 
+/* In blocks on the stack: samples are converted, never changed in place. */
 utter_status ut_encoder_write(struct ut_encoder *encoder, const float *samples, size_t n,
                               utter_error *err) {
     while (n > 0) {
@@ -180,6 +182,7 @@ static utter_status write_nothing(struct ut_encoder *encoder, utter_error *err) 
     return UTTER_OK;
 }
 
+/* sf_close writes the last packets and headers, so the failure is asked for after it. */
 utter_status ut_encoder_finish(struct ut_encoder *encoder, utter_error *err) {
     utter_status status = encoder->n_samples == 0 ? write_nothing(encoder, err) : UTTER_OK;
     if (status != UTTER_OK) {

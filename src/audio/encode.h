@@ -4,6 +4,7 @@
 
 #include "audio/output.h"
 
+/* Must not move while it is open: libsndfile keeps its address for the callbacks. */
 struct ut_encoder {
     void *sndfile; /* NULL: not open */
     utter_format format;
@@ -28,6 +29,8 @@ UTTER_CHECKED utter_status ut_encoder_open(struct ut_encoder *encoder, utter_for
                                            int32_t sample_rate_hz, struct ut_output *out,
                                            utter_error *err);
 
+/* Any finite samples; what lies outside of -1..1 is clipped. After an error only discard is
+ * left. */
 UTTER_CHECKED utter_status ut_encoder_write(struct ut_encoder *encoder, const float *samples,
                                             size_t n, utter_error *err);
 

@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 
+/* Each root by its own cosine and sine: a recurrence would gather rounding errors over n / 2
+ * steps. */
 utter_status ut_fft_open(struct ut_fft *fft, struct ut_mem *mem, size_t n, utter_error *err) {
     *fft = (struct ut_fft){.mem = mem, .n = n};
     fft->roots = ut_mem_calloc(mem, UT_MEM_OTHER, n / 2, sizeof *fft->roots);
@@ -44,6 +46,8 @@ static void reverse_bits(struct ut_complex *z, size_t n) {
     }
 }
 
+/* After each pass every group of 2 * half elements is the transform of its part; groups double
+ * until one is left. The roots for a group are every step-th of those for n. */
 void ut_fft_run(const struct ut_fft *fft, struct ut_complex *z) {
     size_t n = fft->n;
     reverse_bits(z, n);

@@ -9,6 +9,7 @@ struct ut_complex {
     double re, im;
 };
 
+/* Shared by any number of transforms, also from several threads. */
 struct ut_fft {
     struct ut_mem *mem;
     size_t n;

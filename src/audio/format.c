@@ -49,6 +49,7 @@ utter_status utter_format_parse(const char *name, utter_format *out, utter_error
                    name);
 }
 
+/* A dot in a folder's name is none of the file's. */
 utter_format ut_format_of_path(const char *path) {
     const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
     for (size_t i = 0; dot && i < UT_COUNT(formats); i++) {

@@ -9,6 +9,8 @@
 
 enum { MIN_TRANSFORM = 4096 };
 
+/* A block of the reference and 2 * max_lag more samples of the test fit one transform, so that no
+ * lag of interest wraps around. */
 struct correlator {
     struct ut_fft fft;
     const float *ref, *test;
@@ -63,6 +65,8 @@ static bool is_silent(const float *samples, size_t n) {
     return i == n;
 }
 
+/* A transform of at least 4 * max_lag leaves a block of half of it: overlapping then costs no more
+ * than twice. */
 utter_status ut_lag_find(struct ut_mem *mem, const float *ref, const float *test, size_t n,
                          size_t max_lag, ptrdiff_t *lag, utter_error *err) {
     struct correlator c = {.ref = ref, .test = test, .n = n, .max_lag = max_lag};

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Says what was tried, with which file, why it failed and, where that is known, what to do. */
 static utter_status fail_errno(utter_error *err, const char *action, const struct ut_output *out,
                                int error) {
     char buffer[128];
@@ -44,6 +45,7 @@ static int descriptor_of(const char *path) {
                                                                                     : -1;
 }
 
+/* A descriptor of the program's: where its file stands now is where our bytes begin. */
 static utter_status use_descriptor(struct ut_output *out, int fd, utter_error *err) {
     struct stat info;
     int flags = fcntl(fd, F_GETFL);
@@ -58,6 +60,7 @@ static utter_status use_descriptor(struct ut_output *out, int fd, utter_error *e
     return UTTER_OK;
 }
 
+/* A pipe, a device, a socket's file: there is nothing to replace by renaming. */
 static utter_status open_in_place(struct ut_output *out, utter_error *err) {
     do {
         out->fd = open(out->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
@@ -123,6 +126,7 @@ static utter_status open_replacement(struct ut_output *out, const struct stat *i
     return open_temporary(out, info, err);
 }
 
+/* Decides between the three ways: an open descriptor, a file under a temporary name, in place. */
 utter_status ut_output_open(struct ut_output *out, const char *path, utter_error *err) {
     *out = (struct ut_output){.fd = -1};
     size_t n = strlen(path);
@@ -201,6 +205,7 @@ utter_status ut_output_write(struct ut_output *out, const void *data, size_t n, 
     return error ? fail_errno(err, "write to", out, error) : UTTER_OK;
 }
 
+/* pwrite leaves the place of the next append alone. */
 utter_status ut_output_patch(struct ut_output *out, uint64_t offset, const void *data, size_t n,
                              utter_error *err) {
     int error = write_all(out, data, n, (off_t)(out->start + offset));
@@ -220,6 +225,7 @@ static void sync_folder_of(const char *path) {
     }
 }
 
+/* The data is on the disk before the name points at it. */
 utter_status ut_output_commit(struct ut_output *out, utter_error *err) {
     bool is_file = out->temp_path[0] != '\0';
     int error = is_file && fsync(out->fd) != 0 ? errno : 0;
@@ -242,6 +248,7 @@ utter_status ut_output_commit(struct ut_output *out, utter_error *err) {
     return UTTER_OK;
 }
 
+/* Harmless after a commit: nothing is open and no temporary name is left. */
 void ut_output_discard(struct ut_output *out) {
     if (out->close_fd) {
         close(out->fd);

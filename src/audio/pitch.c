@@ -18,6 +18,7 @@ enum {
     MAX_VOICED_PERIOD = 245,
 };
 
+/* The last is 10^(-45 / 10). */
 static const double trough_threshold = 0.1, voiced_threshold = 0.5,
                     quiet_share = 3.1622776601683795e-5;
 
@@ -87,11 +88,13 @@ static void normalise_difference(struct tracker *t) {
     }
 }
 
+/* librosa's util.localmin with its two edges: the first lag counts when it is below the second. */
 static bool is_trough(const double *d, int k) {
     bool falls = k == MIN_PERIOD || d[k] < d[k - 1], rises = k == MAX_PERIOD || d[k] <= d[k + 1];
     return falls && rises && (k > MIN_PERIOD || d[k] < d[k + 1]);
 }
 
+/* Of the first trough below the threshold, not the deepest: that one may be twice the period. */
 static int find_period(const double *d) {
     int lowest = MIN_PERIOD;
     for (int k = MIN_PERIOD; k <= MAX_PERIOD; k++) {
@@ -112,6 +115,7 @@ static double parabola_shift(const double *d, int k) {
     return fabs(slope) >= fabs(bend) ? 0 : -slope / bend;
 }
 
+/* Two walks over the windows: the first finds the loudest. */
 static void track(struct tracker *t, struct ut_pitch_frame *frames) {
     size_t n_frames = ut_pitch_n_frames(t->n);
     double loudest = 0;

@@ -13,6 +13,7 @@
 
 enum { BLOCK = 2048 };
 
+/* Lives outside of any engine; its block comes from the C library's allocator. */
 struct utter_player {
     PaStream *stream;
     struct ut_resampler resampler;
@@ -24,6 +25,7 @@ static utter_status fail_pa(utter_error *err, PaError code, const char *action) 
                    Pa_GetErrorText(code));
 }
 
+/* Balances the Pa_Initialize of utter_player_open, which PortAudio counts. */
 static void close_player(utter_player *player) {
     struct ut_mem mem;
     ut_mem_init(&mem, NULL);
@@ -35,6 +37,7 @@ static void close_player(utter_player *player) {
     Pa_Terminate();
 }
 
+/* The high latency of the device: gaps are worse than a late start, and speech comes in bursts. */
 static utter_status open_stream(utter_player *player, int32_t rate_hz, utter_error *err) {
     PaStreamParameters out = {
         .device = Pa_GetDefaultOutputDevice(), .channelCount = 1, .sampleFormat = paFloat32};

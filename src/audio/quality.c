@@ -29,6 +29,8 @@ struct aligned {
     size_t n;
 };
 
+/* The only checks of what the caller gives: all code behind relies on finite samples of sane
+ * size. */
 static utter_status check(const utter_sound *sound, const char *name, utter_error *err) {
     if (!sound->samples || sound->n_samples == 0) {
         return ut_fail(err, UTTER_ERROR_ARGUMENT, "the %s has no samples", name);
@@ -47,6 +49,8 @@ static utter_status check(const utter_sound *sound, const char *name, utter_erro
     return UTTER_OK;
 }
 
+/* Of each sound as it was given, before anything is resampled or cut. Silence is counted in blocks
+ * of 10 ms. */
 static void measure_level(const utter_sound *sound, utter_quality *out, int side) {
     size_t n = sound->n_samples, block = (size_t)sound->sample_rate_hz / 100;
     size_t n_clipped = 0, n_silent = 0, n_blocks = (n + block - 1) / block;
@@ -72,6 +76,7 @@ static void measure_level(const utter_sound *sound, utter_quality *out, int side
 
 /* ---- Into step ------------------------------------------------------------------------------ */
 
+/* A ut_resampler_sink. */
 static utter_status append(void *user, const float *samples, size_t n, utter_error *err) {
     struct aligned *out = user; /* as long as the resampler's promise */
     memcpy(out->owned + out->n, samples, n * sizeof *samples);
@@ -130,6 +135,7 @@ static utter_status take_out_lag(struct ut_mem *mem, struct aligned pair[2], dou
 
 /* ---- Figures -------------------------------------------------------------------------------- */
 
+/* Of the sample-by-sample difference; infinite for equal signals. */
 static double snr_db(const float *ref, const float *test, size_t n) {
     double signal = 0, noise = 0;
     for (size_t i = 0; i < n; i++) {
@@ -172,6 +178,7 @@ static void compare_pitch(const struct ut_pitch_frame *ref, const struct ut_pitc
     out->f0_correlation = var_x > 0 && var_y > 0 ? cov / sqrt(var_x * var_y) : NAN;
 }
 
+/* Pitch is found at 16 kHz whatever the rate of the comparison. */
 static utter_status track(struct ut_mem *mem, const float *samples, size_t n, int32_t rate_hz,
                           struct ut_pitch_frame **frames, size_t *n_frames, utter_error *err) {
     struct aligned at_16k;
@@ -203,6 +210,7 @@ static utter_status measure_pitch(struct ut_mem *mem, const float *ref, const fl
     return status == UTTER_ERROR_UNSUPPORTED ? UTTER_OK : status;
 }
 
+/* Everything behind take_out_lag sees two arrays of the same length and rate. */
 static utter_status compare(struct ut_mem *mem, struct aligned pair[2],
                             const utter_compare_options *options, utter_quality *out,
                             utter_error *err) {
@@ -229,6 +237,8 @@ static utter_status compare(struct ut_mem *mem, struct aligned pair[2],
     return status;
 }
 
+/* The test is brought to the reference's rate, never the other way: the reference stays as it
+ * is. */
 utter_status ut_quality_compare(struct ut_mem *mem, const utter_sound *ref, const utter_sound *test,
                                 const utter_compare_options *options, utter_quality *out,
                                 utter_error *err) {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 
+/* One stream of samples, one thread at a time. */
 struct ut_resampler {
     void *soxr; /* NULL: closed, or the rates are equal and samples go straight through */
 };

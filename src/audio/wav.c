@@ -19,6 +19,7 @@ static uint8_t *put_u16(uint8_t *at, uint32_t value) {
     return at + 2;
 }
 
+/* Byte by byte: the file is little-endian whatever the machine is. */
 static uint8_t *put_u32(uint8_t *at, uint64_t value) {
     uint32_t field = value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
     return put_u16(put_u16(at, field & 0xFFFF), field >> 16);

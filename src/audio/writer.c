@@ -15,6 +15,7 @@
 
 enum { MIN_RATE_HZ = 1000, MAX_RATE_HZ = 192000, BLOCK = 2048 };
 
+/* A state machine of few states: not started, started, failed (which it stays). */
 struct utter_writer {
     utter_format format;
     int32_t rate_hz; /* of the file */
@@ -38,6 +39,7 @@ static bool is_float(utter_format format) {
     return format == UTTER_FORMAT_WAV_F32 || format == UTTER_FORMAT_PCM_F32;
 }
 
+/* A ut_mem of the moment: the default allocator keeps nothing in it that a free would need. */
 static utter_writer *writer_new(utter_error *err) {
     struct ut_mem mem;
     ut_mem_init(&mem, NULL);
@@ -69,6 +71,8 @@ static utter_status check_arguments(const char *path, utter_format format, int32
     return is_encoded(format) ? ut_encoder_check(format, err) : UTTER_OK;
 }
 
+/* The output is opened here, so that a name that cannot be written fails before anything is
+ * spoken. */
 utter_status utter_writer_open(const char *path, utter_format format, int32_t sample_rate_hz,
                                utter_writer **out, utter_error *err) {
     if (!out) {
@@ -98,6 +102,7 @@ utter_status utter_writer_open(const char *path, utter_format format, int32_t sa
     return UTTER_OK;
 }
 
+/* First with sizes unknown, at the end with the true ones where the output can be patched. */
 static utter_status write_wav_header(utter_writer *writer, uint64_t n_data_bytes,
                                      utter_error *err) {
     uint8_t header[UT_WAV_HEADER_MAX];
@@ -119,6 +124,7 @@ static utter_status start(utter_writer *writer, utter_error *err) {
     return is_wav(writer->format) ? write_wav_header(writer, UT_WAV_UNKNOWN_SIZE, err) : UTTER_OK;
 }
 
+/* Converted block by block on the stack. */
 static utter_status write_plain(utter_writer *writer, const float *samples, size_t n,
                                 utter_error *err) {
     union {
@@ -187,6 +193,7 @@ utter_status utter_writer_write(utter_writer *writer, const float *samples, size
     return answer(writer, err);
 }
 
+/* Starts a writer that got no samples: an empty recording is a file too. */
 static utter_status complete(utter_writer *writer, utter_error *err) {
     utter_status status = start(writer, err);
     if (status == UTTER_OK) {

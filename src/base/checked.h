@@ -22,6 +22,7 @@ static inline bool ut_add_u64(uint64_t a, uint64_t b, uint64_t *out) {
     return !__builtin_add_overflow(a, b, out);
 }
 
+/* Macros, so that they work for every type: the arguments are evaluated twice. */
 #define UT_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define UT_MAX(a, b) ((a) > (b) ? (a) : (b))
 #define UT_COUNT(array) (sizeof(array) / sizeof((array)[0]))

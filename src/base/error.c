@@ -7,13 +7,24 @@
 
 #include "base/utf8.h"
 
+/* By the negated status. */
 static const char *const status_names[] = {
-    "ok", "bad argument", "not found", "bad format", "not supported", "out of memory",
-    "input/output error", "cancelled", "model failure", "busy", "internal error",
+    "ok",
+    "bad argument",
+    "not found",
+    "bad format",
+    "not supported",
+    "out of memory",
+    "input/output error",
+    "cancelled",
+    "model failure",
+    "busy",
+    "internal error",
 };
 
 const char *utter_status_name(utter_status status) {
-    return status <= UTTER_OK && status >= UTTER_ERROR_INTERNAL ? status_names[-(int)status] : "unknown status";
+    return status <= UTTER_OK && status >= UTTER_ERROR_INTERNAL ? status_names[-(int)status]
+                                                                : "unknown status";
 }
 
 /* Controls, and marks that change the direction of what follows them. */
@@ -64,9 +75,11 @@ utter_status ut_fail_context(utter_error *err, utter_status code, const char *fo
 }
 
 utter_status ut_fail_memory(utter_error *err, size_t n_bytes) {
-    return ut_fail(err, UTTER_ERROR_MEMORY, "out of memory: %zu bytes could not be allocated", n_bytes);
+    return ut_fail(err, UTTER_ERROR_MEMORY, "out of memory: %zu bytes could not be allocated",
+                   n_bytes);
 }
 
+/* The receiver gets text on our stack, which it must copy to keep. */
 void ut_log(const struct ut_log *log, utter_log_level level, const char *format, ...) {
     if (!log || !log->fn) {
         return;

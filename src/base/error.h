@@ -23,6 +23,7 @@ struct ut_log {
     void *user;
 };
 
+/* Does nothing without a log or a receiver. Called from any thread that has something to say. */
 __attribute__((format(printf, 3, 4))) void ut_log(const struct ut_log *log, utter_log_level level,
                                                   const char *format, ...);
 

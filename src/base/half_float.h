@@ -13,6 +13,7 @@ static inline float ut_float_from_bits(uint32_t bits) {
     return f;
 }
 
+/* The upper half of a float. */
 static inline float ut_float_from_bf16(uint16_t h) {
     return ut_float_from_bits((uint32_t)h << 16);
 }

@@ -49,11 +49,13 @@ struct ut_json {
     char *pool;
 };
 
-/* What the first scan counts and the second must not exceed. */
+/* What the first scan counts and the second must not exceed. Both scans count in the same order by
+ * the same code: equal unless the text changed. */
 struct usage {
     size_t n_tokens, n_sorted, n_pool;
 };
 
+/* An open container: the stack in place of a recursion. */
 struct frame {
     uint32_t token; /* the container's */
     uint32_t last;  /* its latest child value */
@@ -61,6 +63,7 @@ struct frame {
     bool is_object;
 };
 
+/* Both scans run the same functions; those that store do so only when there is a document. */
 struct scanner {
     const char *text;
     size_t n, pos;
@@ -165,6 +168,7 @@ static bool accept(struct scanner *s, const char *set) {
     return found;
 }
 
+/* RFC 8259's grammar, which is stricter than strtod: no leading zero, no "1.", no hexadecimal. */
 static utter_status scan_number(struct scanner *s) {
     size_t from = s->pos;
     accept(s, "-");
@@ -197,6 +201,7 @@ static utter_status fail_changed(const struct scanner *s) {
                    "JSON: the text changed while it was read, near byte %zu", s->pos);
 }
 
+/* Tokens are counted in both scans and stored in the second. */
 static utter_status add_token(struct scanner *s, struct token token) {
     size_t i = s->used.n_tokens++;
     if (s->doc) {
@@ -269,6 +274,8 @@ static utter_status add_literal(struct scanner *s, bool is_member) {
     return fail_at(s, s->pos, "expected a value");
 }
 
+/* The token's link is filled in by close_container, when the token behind the container is
+ * known. */
 static utter_status open_container(struct scanner *s, bool is_object, bool is_member) {
     if (s->depth == UT_JSON_MAX_DEPTH) {
         return fail_at(s, s->pos, "more than 64 levels");
@@ -281,6 +288,7 @@ static utter_status open_container(struct scanner *s, bool is_object, bool is_me
     return add_token(s, token);
 }
 
+/* Notes the value in the container it stands in; a member's value is the token behind its key. */
 static utter_status scan_value(struct scanner *s) {
     struct frame *parent = s->depth > 0 ? &s->stack[s->depth - 1] : NULL;
     bool is_member = parent && parent->is_object;
@@ -306,6 +314,7 @@ static utter_status scan_value(struct scanner *s) {
 
 /* ---- Keys: sorted in big objects, compared pairwise in small ones -------------------------- */
 
+/* The reverse of add_string: a length of 7 bits a byte, then the bytes. */
 static const char *pool_string(const struct ut_json *doc, uint32_t offset, size_t *n) {
     const unsigned char *at = (const unsigned char *)doc->pool + offset;
     *n = *at & 0x7F;
@@ -331,11 +340,13 @@ static utter_status fail_duplicate(const struct scanner *s, uint32_t key_token) 
                    key_of(s->doc, key_token), (size_t)s->doc->tokens[key_token].start);
 }
 
+/* The token behind a value, whatever it holds. */
 static uint32_t after(const struct ut_json *doc, uint32_t value) {
     uint32_t type = doc->tokens[value].type;
     return type == UT_JSON_ARRAY || type >= UT_JSON_OBJECT ? doc->tokens[value].link : value + 1;
 }
 
+/* At most 15 keys: 105 comparisons, and no memory. */
 static utter_status check_small_object(const struct scanner *s, const struct frame *frame) {
     uint32_t keys[BIG_OBJECT], key = frame->token + 1;
     for (uint32_t i = 0; i < frame->n_children; i++, key = after(s->doc, key + 1)) {
@@ -349,6 +360,8 @@ static utter_status check_small_object(const struct scanner *s, const struct fra
     return UTTER_OK;
 }
 
+/* The extra token has the number of members in `start` and the place of the sorted keys in
+ * `link`. */
 static utter_status index_big_object(struct scanner *s, const struct frame *frame) {
     size_t first = s->used.n_sorted, n = frame->n_children;
     s->used.n_sorted += n;
@@ -371,6 +384,7 @@ static utter_status index_big_object(struct scanner *s, const struct frame *fram
     return add_token(s, (struct token){.start = n, .link = (uint32_t)first});
 }
 
+/* Keys are compared in the second scan only, where their texts are in the pool. */
 static utter_status close_container(struct scanner *s) {
     const struct frame *frame = &s->stack[--s->depth];
     utter_status status = UTTER_OK;
@@ -454,6 +468,7 @@ static struct ut_json *create_document(struct ut_mem *mem, const char *text, siz
     return doc;
 }
 
+/* Nothing is allocated before the whole text was found to be valid. */
 utter_status ut_json_parse(struct ut_mem *mem, const char *text, size_t n, struct ut_json **out,
                            utter_error *err) {
     *out = NULL;
@@ -580,7 +595,8 @@ const char *ut_json_string(const struct ut_json *doc, ut_json_ref value, size_t 
     return string;
 }
 
-/* The end of the container that starts at s->pos. */
+/* The end of the container that starts at s->pos. Only brackets and strings matter; it stops at the
+ * end of a text that has changed. */
 static void skip_container(struct scanner *s) {
     size_t depth = 0;
     while (s->pos < s->n) {
@@ -598,6 +614,7 @@ static void skip_container(struct scanner *s) {
     }
 }
 
+/* The length is found by scanning again: it is asked for rarely, and would cost 4 bytes a token. */
 const char *ut_json_raw(const struct ut_json *doc, ut_json_ref value, size_t *n) {
     if (value < 0) {
         *n = 0;
@@ -649,6 +666,7 @@ bool ut_json_double(const struct ut_json *doc, ut_json_ref value, double *out) {
     return true;
 }
 
+/* Digits only, as in "12": "12.0" and "1e3" are numbers, but no integers here. */
 bool ut_json_int64(const struct ut_json *doc, ut_json_ref value, int64_t *out) {
     size_t n;
     const char *raw = ut_json_raw(doc, value, &n);

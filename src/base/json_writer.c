@@ -14,6 +14,7 @@ void ut_json_put_init(struct ut_json_writer *writer, struct ut_mem *mem) {
     *writer = (struct ut_json_writer){.mem = mem};
 }
 
+/* One byte of capacity is always left for the NUL of ut_json_put_finish. */
 static void put(struct ut_json_writer *writer, const char *text, size_t n) {
     size_t needed, capacity;
     if (writer->failed || !ut_add_size(writer->n, n, &needed)) {
@@ -36,6 +37,7 @@ static void put(struct ut_json_writer *writer, const char *text, size_t n) {
     writer->n = needed;
 }
 
+/* Bytes that are no UTF-8 become U+FFFD one by one. */
 static void put_quoted(struct ut_json_writer *writer, const char *value) {
     put(writer, "\"", 1);
     size_t n_left = strlen(value), n;

@@ -7,6 +7,8 @@
 
 #include "base/mem.h"
 
+/* Whoever writes keeps brackets balanced and gives keys inside objects only: nothing checks
+ * that. */
 struct ut_json_writer {
     struct ut_mem *mem;
     char *text;

@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 
+/* HUGE_MIN: below two huge pages a block rarely fills even one. LOCK_MIN: see is_lockable. */
 enum {
     HEADER_BYTES = 64,
     ALIGNMENT = 64,
@@ -19,12 +20,15 @@ enum {
     LOCK_MIN = 64 << 10
 };
 
+/* In HEADER_BYTES, more than it needs, so that the block behind it is aligned like the header
+ * itself. */
 struct header {
     size_t n_bytes;    /* without the header; of a reserved block those in use */
     size_t n_reserved; /* bytes mapped, with the header; 0: the block is the allocator's */
     enum ut_mem_owner owner;
 };
 
+/* aligned_alloc wants sizes that are multiples of the alignment. */
 static void *default_alloc(void *user, size_t n_bytes) {
     size_t alignment = n_bytes >= HUGE_MIN ? HUGE_PAGE : ALIGNMENT, rounded;
     if (!ut_add_size(n_bytes, alignment - 1, &rounded)) {
@@ -55,7 +59,8 @@ static struct header *header_of(void *block) {
     return (struct header *)((char *)block - HEADER_BYTES);
 }
 
-/* Counts n bytes, unless that goes over the limit. */
+/* Counts n bytes, unless that goes over the limit. Adds first and looks afterwards, so that two
+ * threads cannot both take the last bytes. */
 static bool take(struct ut_mem *mem, enum ut_mem_owner owner, size_t n) {
     uint64_t sum = atomic_fetch_add(&mem->sum_bytes, n) + n;
     if (mem->limit_bytes && sum > mem->limit_bytes) {
@@ -109,7 +114,8 @@ void *ut_mem_alloc(struct ut_mem *mem, enum ut_mem_owner owner, size_t n_bytes) 
     return raw + HEADER_BYTES;
 }
 
-/* Whole huge pages of address space, beginning with one. */
+/* Whole huge pages of address space, beginning with one. Maps one huge page more and cuts off what
+ * is in front of the first boundary and behind the end. */
 static char *map_huge(size_t n_bytes) {
     char *mapped = mmap(NULL, n_bytes + HUGE_PAGE, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -125,6 +131,7 @@ static char *map_huge(size_t n_bytes) {
     return mapped + n_before;
 }
 
+/* Only the header counts until ut_mem_use; the system gives pages when they are first written. */
 void *ut_mem_reserve(struct ut_mem *mem, enum ut_mem_owner owner, size_t n_bytes) {
     size_t total;
     if (mem->allocator.alloc != default_alloc || is_lockable(mem, owner, n_bytes) ||
@@ -166,6 +173,8 @@ void *ut_mem_calloc(struct ut_mem *mem, enum ut_mem_owner owner, size_t count, s
     return block;
 }
 
+/* Always a new block: the caller's allocator has no realloc, and sizes double, so copies are
+ * rare. */
 void *ut_mem_realloc(struct ut_mem *mem, enum ut_mem_owner owner, void *block, size_t n_bytes) {
     if (!block) {
         return ut_mem_alloc(mem, owner, n_bytes);
@@ -190,6 +199,8 @@ char *ut_mem_strndup(struct ut_mem *mem, enum ut_mem_owner owner, const char *te
     return copy;
 }
 
+/* Which blocks could be locked is not kept: freeing one that could not takes its bytes off the
+ * count, too, hence the UT_MIN. */
 void ut_mem_free(struct ut_mem *mem, void *block) {
     if (!block) {
         return;

@@ -10,8 +10,12 @@
 
 #include "utter.h"
 
+/* Whom a block is reported under: the weights of a model, the scratch of whoever speaks, all
+ * else. */
 enum ut_mem_owner { UT_MEM_WEIGHTS, UT_MEM_SESSION, UT_MEM_OTHER, UT_MEM_N_OWNERS };
 
+/* The counters are independent atomics: a report taken while others allocate may be off by a
+ * block. */
 struct ut_mem {
     utter_allocator allocator;
     uint64_t limit_bytes; /* of the sum of all owners; 0: none. Set before the first allocation */
@@ -57,6 +61,7 @@ void ut_mem_free(struct ut_mem *mem, void *block); /* NULL is fine */
 /* Names the limit in the message of an ERROR_MEMORY that it caused; returns status. */
 utter_status ut_mem_explain(struct ut_mem *mem, utter_status status, utter_error *err);
 
+/* Fills as much of *out as its `size` says; later versions of the struct are longer. */
 void ut_mem_report(const struct ut_mem *mem, utter_memory *out);
 
 #endif

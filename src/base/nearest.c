@@ -12,6 +12,8 @@ static char lower(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
+/* `before`, `above` and `row` are the distances of the first i - 2, i - 1 and i bytes of a to every
+ * beginning of b; they take turns. */
 int ut_edit_distance(const char *a, const char *b) {
     int n_a = (int)strnlen(a, MAX_LENGTH), n_b = (int)strnlen(b, MAX_LENGTH);
     int rows[3][MAX_LENGTH + 1];

@@ -18,6 +18,8 @@ static void sift_down(uint32_t *items, size_t root, size_t n, ut_compare_fn comp
     items[root] = moving;
 }
 
+/* items[0..n/2) are made parents of a heap from the last to the first; then the largest goes to the
+ * end and the rest is a heap again. */
 void ut_sort_u32(uint32_t *items, size_t n, ut_compare_fn compare, const void *context) {
     for (size_t i = n / 2; i-- > 0;) {
         sift_down(items, i, n, compare, context);

@@ -10,6 +10,8 @@ static int n_following(unsigned char lead) {
                                          : -1;
 }
 
+/* 0xC0, 0xC1 and 0xF5 to 0xFF begin nothing: two-byte forms of ASCII are refused by the lead byte,
+ * the longer ones by their value. */
 int32_t ut_utf8_decode(const char *text, size_t n, size_t *n_bytes) {
     const unsigned char *s = (const unsigned char *)text;
     int more = n_following(s[0]);

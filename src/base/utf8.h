@@ -10,9 +10,11 @@
  * it takes, 1 when it is invalid. */
 int32_t ut_utf8_decode(const char *text, size_t n, size_t *n_bytes);
 
-/* Writes a code point and returns its bytes. */
+/* Writes a code point and returns its bytes. The caller sees to it that it is one: 0 to U+10FFFF,
+ * no surrogate. */
 size_t ut_utf8_encode(int32_t code_point, char out[4]);
 
+/* Also true for n of 0; a NUL is a character like others. */
 bool ut_utf8_valid(const char *text, size_t n);
 
 #endif

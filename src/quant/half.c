@@ -9,6 +9,9 @@ static uint32_t round_shift(uint32_t bits, unsigned shift) {
     return (bits + below_half + is_odd) >> shift;
 }
 
+/* By the magnitude's bits, which order floats like the numbers they are. In a normal half the
+ * exponent's bias falls from 127 to 15 (less 112); a subnormal one is shifted by as much as its
+ * exponent lacks. */
 uint16_t ut_f16_from_f32(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
@@ -29,6 +32,8 @@ uint16_t ut_f16_from_f32(float value) {
     return (uint16_t)(sign | half);
 }
 
+/* The upper 16 bits, rounded. A NaN is cut instead: rounding could carry it over to infinity or
+ * -0. */
 uint16_t ut_bf16_from_f32(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);

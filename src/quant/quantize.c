@@ -136,6 +136,7 @@ bool ut_quantize_q5_1(const float *src, size_t n_blocks, void *dst) {
     return fits;
 }
 
+/* The largest magnitude becomes 127 or -127; -128 is never used. */
 bool ut_quantize_q8_0(const float *src, size_t n_blocks, void *dst) {
     struct ut_block_q8_0 *b = dst;
     bool fits = true;

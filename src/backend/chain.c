@@ -17,12 +17,14 @@
 #include "models/variants.h"
 #include "ut_config.h"
 
+/* "espeak" and "espeak:LANG" are no paths, even where a file of that name exists. */
 static bool is_espeak_path(const char *path) {
     return strcmp(path, "espeak") == 0 || strncmp(path, "espeak:", 7) == 0;
 }
 
 /* ---- Opening ------------------------------------------------------------------------------ */
 
+/* The name is an espeak voice, already short enough for the buffer or cut by it: then not found. */
 static utter_status open_espeak(const struct ut_backend_context *context, const char *name,
                                 struct ut_backend_voice **out, utter_error *err) {
     char path[UT_LANGUAGE_SIZE + 8];
@@ -53,6 +55,8 @@ static bool find_house_voice(char path[PATH_MAX]) {
     return false;
 }
 
+/* ERROR_NOT_FOUND for whatever a mistyped path gives; other failures (no permission) are
+ * ERROR_IO. */
 static utter_status check_exists(const char *path, struct stat *info, utter_error *err) {
     if (!*path) {
         return ut_fail(err, UTTER_ERROR_ARGUMENT, "the path of the voice is empty");
@@ -160,6 +164,7 @@ static utter_status open_by_first(const struct ut_backend_context *context, cons
     return status;
 }
 
+/* Messages are copied at the end: openers may write to `err` before a later one succeeds. */
 utter_status ut_backend_open_file(const struct ut_backend_context *context, const char *path,
                                   utter_backend wanted, struct ut_backend_voice **out,
                                   char reason[UT_REASON_SIZE], utter_error *err) {
@@ -229,6 +234,7 @@ static bool open_variant(const struct ut_backend_context *context, const char *f
     return opened;
 }
 
+/* One warning whoever stands in: what failed, and what speaks instead. */
 static void warn_of_stand_in(const struct ut_backend_context *context, const char *reason,
                              const struct ut_backend_voice *voice) {
     utter_voice_info info = {0};
@@ -237,6 +243,8 @@ static void warn_of_stand_in(const struct ut_backend_context *context, const cha
            voice->backend->name, info.name);
 }
 
+/* The order of the fallbacks: another backend for the same file, another file of the same model,
+ * espeak-ng. With no_fallback the first error is the answer. */
 static utter_status open_model(const struct ut_backend_context *context, const char *path,
                                utter_backend wanted, struct ut_backend_voice **out,
                                char reason[UT_REASON_SIZE], utter_error *err) {

@@ -5,6 +5,7 @@
 
 #include "backend/backend.h"
 
+/* Room for the message of an utter_error. */
 enum { UT_REASON_SIZE = 500 };
 
 /* Opens `path` as utter_voice_open describes it (NULL, "espeak", "espeak:LANG", a file or a

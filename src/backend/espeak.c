@@ -18,6 +18,7 @@ enum { UNIT_BYTES = 400, DEFAULT_WPM = 175, MIN_WPM = 80, MAX_WPM = 450, BLOCK =
 static const char prefix[] = "espeak:";
 static const char default_name[] = "en-us";
 
+/* espeak-ng has one voice for all: what is kept here is only its name. */
 struct espeak_voice {
     struct ut_backend_voice base;
     struct ut_backend_context context;
@@ -49,6 +50,8 @@ static void espeak_close(struct ut_backend_voice *base) {
     }
 }
 
+/* The voice is set once to learn whether it exists and at which rate it speaks; each unit sets it
+ * again. */
 static utter_status espeak_open(const struct ut_backend_context *context, const char *path,
                                 struct ut_backend_voice **out, utter_error *err) {
     *out = NULL;
@@ -150,6 +153,7 @@ static void espeak_session_destroy(struct ut_backend_session *base) {
     }
 }
 
+/* A unit is a piece of text: espeak-ng makes its own phonemes when it speaks. */
 static utter_status espeak_units(struct ut_backend_session *base, const char *text, size_t n_bytes,
                                  const struct ut_speak_params *params, struct ut_units *out,
                                  utter_error *err) {
@@ -193,6 +197,7 @@ static bool reserve(struct ut_mem *mem, void **block, size_t *capacity_bytes, si
     return true;
 }
 
+/* Why the collecting stopped, if it did: the callback can only say that. */
 struct collector {
     struct espeak_session *session;
     const _Atomic bool *cancel;
@@ -237,6 +242,7 @@ static utter_status copy_text(struct espeak_session *session, const char *text, 
     return UTTER_OK;
 }
 
+/* Everything of espeak-ng happens under its lock; the sink is called after it, by deliver. */
 static utter_status synthesize(struct espeak_session *session, const struct ut_speak_params *params,
                                utter_error *err) {
     const struct espeak_voice *voice = session->voice;
@@ -260,6 +266,7 @@ static utter_status synthesize(struct espeak_session *session, const struct ut_s
     return collector.out_of_memory ? ut_fail_memory(err, session->samples_capacity * 2) : status;
 }
 
+/* 16-bit samples over 32,768, so that the range is -1 to just below 1. */
 static utter_status deliver(const struct espeak_session *session,
                             const struct ut_speak_params *params, utter_error *err) {
     float block[BLOCK];

@@ -8,6 +8,7 @@
 #include "models/kokoro/kokoro_import.h"
 #include "models/piper/piper_import.h"
 
+/* No name keeps the types that the file has. */
 static utter_status read_type(const char *name, struct ut_import *out, utter_error *err) {
     static const enum ut_dtype types[] = {UT_F32, UT_F16, UT_BF16, UT_I8};
     out->keep_type = !name;
@@ -44,6 +45,8 @@ static utter_status check_output(const char *file, const char *out_path, utter_e
                          "%s is there and is no file: give the new file another name", out_path);
 }
 
+/* The context's log and memory go to the family's writer; the file is written under a temporary
+ * name until it is complete (weights/new_file.h). */
 utter_status ut_backend_import(const struct ut_backend_context *context, const char *path,
                                const char *out_path, const utter_import_options *options,
                                utter_import_result *result, utter_error *err) {

@@ -12,6 +12,8 @@
 
 enum { AMERICAN, BRITISH, N_ACCENTS };
 
+/* `rules` and `folder` are fixed once it is created; `accents` are read and written under the
+ * lock. */
 struct ut_kokoro_lexicons {
     struct ut_mem *mem;
     struct ut_log log;
@@ -26,6 +28,8 @@ struct ut_kokoro_lexicons {
 
 /* ---- Rules in a GGUF file ----------------------------------------------------------------- */
 
+/* Five arrays of strings, of which two pairs must be of one length. ut_lexicon_from_rules copies
+ * them. */
 static utter_status read_rules(struct ut_kokoro_lexicons *lexicons, const struct ut_weights *gguf,
                                utter_error *err) {
     struct ut_lexicon_rules rules = {0};
@@ -66,6 +70,7 @@ static bool has_rules(const struct ut_weights *gguf) {
 
 /* ---- misaki's files ----------------------------------------------------------------------- */
 
+/* A folder without misaki's files is no error; a damaged file in it is. */
 static utter_status look_for(struct ut_kokoro_lexicons *lexicons, int accent, utter_error *err) {
     static const char *const places[] = {"", "/lexicon"};
     struct ut_lexicon **out = &lexicons->accents[accent].lexicon;
@@ -86,6 +91,8 @@ static utter_status look_for(struct ut_kokoro_lexicons *lexicons, int accent, ut
     return UTTER_OK;
 }
 
+/* The lock is held while a lexicon is read: others who want it wait, instead of reading it too.
+ * After a failure the next call tries again. */
 utter_status ut_kokoro_lexicons_get(struct ut_kokoro_lexicons *lexicons, char language,
                                     const struct ut_lexicon **out, utter_error *err) {
     *out = NULL;

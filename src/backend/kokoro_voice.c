@@ -47,6 +47,8 @@ int32_t ut_kokoro_voice_default_speaker(const struct ut_backend_voice *base) {
     return voice_of(base)->default_speaker;
 }
 
+/* A blend is parsed again when it speaks: it is a few names, and nothing of it is kept between
+ * units. */
 utter_status ut_kokoro_voice_check(const struct ut_backend_voice *base, const char *expression,
                                    utter_error *err) {
     struct ut_kokoro_blend blend;
@@ -55,6 +57,7 @@ utter_status ut_kokoro_voice_check(const struct ut_backend_voice *base, const ch
 
 /* ---- Language ----------------------------------------------------------------------------- */
 
+/* Tags of BCP 47, as callers see languages; the codes are Kokoro's own. */
 static const struct {
     char code;
     const char *tag;
@@ -91,6 +94,7 @@ const char *ut_kokoro_voices_espeak(const struct ut_kokoro_voices *voices) {
     return ut_misaki_espeak_voice(language_of_name(speaker));
 }
 
+/* "" for a code that does not exist. */
 static const char *tag_of(char code) {
     for (size_t i = 0; i < UT_COUNT(languages); i++) {
         if (languages[i].code == code) {
@@ -147,6 +151,7 @@ void ut_kokoro_voice_free(struct ut_kokoro_voice *voice) {
     ut_native_names_free(&voice->names, voice->context.mem);
 }
 
+/* The caller's `size` stays: it tells which version of the struct it has. */
 void ut_kokoro_voice_info(const struct ut_backend_voice *base, utter_voice_info *out) {
     size_t size = out->size;
     *out = voice_of(base)->info;
@@ -173,6 +178,7 @@ void ut_kokoro_voice_describe(struct ut_json_writer *json, const struct ut_backe
 
 /* ---- Text to units ------------------------------------------------------------------------ */
 
+/* Offsets, not pointers, are kept while ids are added: the array moves. */
 static utter_status append_id(struct ut_kokoro_text *session, int32_t id, utter_error *err) {
     if (session->n_ids == session->ids_capacity) {
         size_t capacity = UT_MAX(2 * session->ids_capacity, 256);
@@ -206,7 +212,8 @@ static void skip_symbol(struct ut_kokoro_text *session, uint32_t symbol) {
 }
 
 /* A zero, the ids of the known symbols, a zero. A part without any makes no unit. The style row
- * goes by all symbols, known or not, as in the reference. */
+ * goes by all symbols, known or not, as in the reference. unit.ids is set when all units are
+ * known. */
 static utter_status append_part(struct ut_kokoro_text *session, const char *phonemes, size_t n,
                                 struct ut_unit unit, struct ut_units *out, utter_error *err) {
     size_t begin = session->n_ids, n_bytes;
@@ -274,6 +281,7 @@ static utter_status append_chunk(struct ut_kokoro_text *session, const char *tex
     return status;
 }
 
+/* Asks for the lexicon at every piece: after the first time that is a look at a pointer. */
 static utter_status phonemize(struct ut_kokoro_text *session, const char *text, size_t n_bytes,
                               const struct ut_speak_params *params, struct ut_sentences *chunks,
                               utter_error *err) {
@@ -289,6 +297,7 @@ static utter_status phonemize(struct ut_kokoro_text *session, const char *text, 
                                         &voice->context.log, err);
 }
 
+/* Units point into session->ids in the order in which they were added. */
 utter_status ut_kokoro_text_units(struct ut_backend_session *base, const char *text, size_t n_bytes,
                                   const struct ut_speak_params *params, struct ut_units *out,
                                   utter_error *err) {
@@ -330,6 +339,7 @@ void ut_kokoro_text_free(struct ut_kokoro_text *text) {
     ut_mem_free(mem, text->ids);
 }
 
+/* Ids that a caller gives state no symbols: then it is their number without the two zeros. */
 utter_status ut_kokoro_text_style(struct ut_kokoro_text *text, const struct ut_unit *unit,
                                   const struct ut_speak_params *params, utter_error *err) {
     const struct ut_kokoro_voices *voices = text->voice->voices;

@@ -9,6 +9,7 @@
 #include "models/kokoro/config.h"
 #include "models/kokoro/voices.h"
 
+/* The beginning of a backend's own voice: a pointer to `base` is a pointer to all of it. */
 struct ut_kokoro_voice {
     struct ut_backend_voice base;
     struct ut_backend_context context;

@@ -50,6 +50,8 @@ static bool by_kokoro_voices(struct ut_mem *mem, const char *file, const struct 
     return *espeak;
 }
 
+/* An imported Piper voice carries its configuration as text; of Kokoro's only the size of a style
+ * is needed. */
 static bool inside_gguf(struct ut_mem *mem, const char *file, char name[UT_LANGUAGE_SIZE]) {
     struct ut_weights *weights;
     struct ut_kokoro_config config = {.mem = mem};
@@ -69,6 +71,7 @@ static bool inside_gguf(struct ut_mem *mem, const char *file, char name[UT_LANGU
     return found;
 }
 
+/* Piper's configuration is tried first: it has the model's own name, Kokoro's is the folder's. */
 static bool beside_the_model(struct ut_mem *mem, const char *file, char name[UT_LANGUAGE_SIZE]) {
     struct ut_kokoro_config config = {.mem = mem};
     char *text = NULL;
@@ -86,6 +89,8 @@ static bool beside_the_model(struct ut_mem *mem, const char *file, char name[UT_
     return found;
 }
 
+/* GGUF files may still have a configuration beside them: that is asked when nothing inside
+ * tells. */
 void ut_model_language(struct ut_mem *mem, const char *path, char name[UT_LANGUAGE_SIZE]) {
     char file[PATH_MAX];
     if (ut_model_find(path, file, NULL) != UTTER_OK) {

@@ -8,6 +8,7 @@
 
 /* ---- Names -------------------------------------------------------------------------------- */
 
+/* Something must be left in front of the ending. */
 static bool ends_with(const char *text, size_t n, const char *end) {
     size_t n_end = strlen(end);
     return n > n_end && memcmp(text + n - n_end, end, n_end) == 0;
@@ -75,6 +76,7 @@ void ut_native_describe_names(struct ut_json_writer *json, const utter_voice_inf
     ut_json_put_string(json, "language", info->language);
 }
 
+/* null for speakers without a name. */
 void ut_native_describe_speakers(struct ut_json_writer *json,
                                  const struct ut_backend_voice *voice) {
     utter_voice_info info = {0};
@@ -103,6 +105,7 @@ static void describe_tensors(struct ut_json_writer *json, const struct ut_weight
     ut_json_put_end_array(json);
 }
 
+/* As the file has it, in its order; the writer makes strings valid JSON. */
 static void describe_metadata(struct ut_json_writer *json, const struct ut_weights *weights) {
     ut_json_put_object(json, "metadata");
     for (size_t i = 0; i < ut_weights_n_metadata(weights); i++) {
@@ -113,6 +116,8 @@ static void describe_metadata(struct ut_json_writer *json, const struct ut_weigh
     ut_json_put_end_object(json);
 }
 
+/* The file may have been cut while it was read: asked last, and then the description is not given
+ * out. */
 utter_status ut_native_describe(struct ut_mem *mem, const struct ut_backend_voice *voice,
                                 const char *model_file, bool tensors, ut_native_describe_fn members,
                                 char **out, utter_error *err) {

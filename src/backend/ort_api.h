@@ -62,6 +62,7 @@ struct ut_ort_port {
     int64_t dims[UT_MAX_DIMS]; /* -1 where any number will do */
 };
 
+/* Ports are numbered as in the model's file; they live as long as the session. */
 size_t ut_ort_input_count(const struct ut_ort_session *session);
 size_t ut_ort_output_count(const struct ut_ort_session *session);
 const struct ut_ort_port *ut_ort_input(const struct ut_ort_session *session, size_t index);

@@ -1,4 +1,4 @@
-/* See ort_backend.h. */
+/* See ort_backend.h: opening by family, descriptions, the inputs of a run and its samples. */
 #include "backend/ort_backend.h"
 
 #include <math.h>
@@ -19,6 +19,7 @@ void ut_ort_model_close(struct ut_ort_model *model) {
     *model = (struct ut_ort_model){.library = NULL};
 }
 
+/* Threads as many as utter's own pool has; the pool itself rests while ONNX Runtime computes. */
 static utter_status open_model(const struct ut_backend_context *context, const char *file,
                                struct ut_ort_model *out, utter_error *err) {
     const struct ut_ort_session_options options = {
@@ -77,6 +78,7 @@ static bool has_input(const struct ut_ort_session *session, const char *name) {
     return false;
 }
 
+/* For messages, cut to fit. */
 static void list_inputs(const struct ut_ort_session *session, char *list, size_t size) {
     list[0] = '\0';
     for (size_t i = 0; i < ut_ort_input_count(session); i++) {
@@ -102,6 +104,7 @@ static utter_status find_family(const struct ut_ort_session *session, const char
                    file, list);
 }
 
+/* The model goes to the family's opener, which closes it when it fails. */
 utter_status ut_ort_open(const struct ut_backend_context *context, const char *path,
                          struct ut_backend_voice **out, utter_error *err) {
     char file[PATH_MAX];
@@ -127,6 +130,8 @@ utter_status ut_ort_open(const struct ut_backend_context *context, const char *p
 
 /* ---- Descriptions --------------------------------------------------------------------------- */
 
+/* The type that most elements have is what the file is called by: int8 exports keep biases in
+ * f32. */
 static void count_weights(const struct ut_weights *weights, utter_voice_info *info) {
     uint64_t n_of_type[UT_N_DTYPES] = {0}, most = 0;
     for (size_t i = 0; i < ut_weights_count(weights); i++) {
@@ -167,6 +172,7 @@ utter_status ut_ort_describe(struct ut_mem *mem, const struct ut_backend_voice *
 
 /* ---- Inputs --------------------------------------------------------------------------------- */
 
+/* By name alone; types and shapes are judged by is_usable. */
 static const struct ut_ort_port *find_input(const struct ut_ort_session *session,
                                             const struct ut_ort_role *role) {
     for (size_t i = 0; i < ut_ort_input_count(session); i++) {
@@ -180,12 +186,15 @@ static const struct ut_ort_port *find_input(const struct ut_ort_session *session
     return NULL;
 }
 
+/* Types that ut_ort_call_set can write. */
 static bool is_usable(const struct ut_ort_port *port) {
     bool number = port->type == UT_F32 || port->type == UT_F64 || port->type == UT_I32 ||
                   port->type == UT_I64;
     return number && port->n_dims <= UT_MAX_DIMS;
 }
 
+/* A required input that has no value here would make the run fail; one that utter does not know
+ * might change what the model does, so both are refused when the voice is opened. */
 utter_status ut_ort_match(const struct ut_ort_session *session, const char *path,
                           const struct ut_ort_role *roles, size_t n_roles,
                           const struct ut_ort_port **ports, utter_error *err) {
@@ -263,6 +272,7 @@ void ut_ort_call_set(struct ut_ort_call *call, size_t role, size_t i, double val
     }
 }
 
+/* Inputs without dimensions are scalars: their count is 1. */
 void ut_ort_call_set_count(struct ut_ort_call *call, size_t role, size_t n) {
     if (role < call->n_inputs && call->inputs[role].n_dims > 0) {
         call->inputs[role].dims[call->inputs[role].n_dims - 1] = (int64_t)n;

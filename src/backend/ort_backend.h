@@ -20,7 +20,8 @@ UTTER_CHECKED utter_status ut_ort_open(const struct ut_backend_context *context,
  * there is none, or no library. */
 const char *ut_ort_accelerated_here(const struct ut_backend_context *context);
 
-/* What runs a voice's network. */
+/* What runs a voice's network. Closed in the reverse order by ut_ort_model_close, which takes {0},
+ * too. */
 struct ut_ort_model {
     struct ut_ort_library *library;
     struct ut_ort_session *session;
@@ -73,6 +74,7 @@ struct ut_ort_call {
     size_t n_outputs;
 };
 
+/* On failure what there is still has to be freed by ut_ort_call_free. */
 UTTER_CHECKED utter_status ut_ort_call_init(struct ut_ort_call *call, struct ut_mem *mem,
                                             const struct ut_ort_role *roles, size_t n_roles,
                                             const struct ut_ort_port *const *ports,

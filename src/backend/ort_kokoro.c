@@ -13,6 +13,7 @@
 #include "models/kokoro/kokoro.h"
 #include "models/model_file.h"
 
+/* Indexes of roles, ports and the call's inputs. */
 enum { IDS, STYLE, SPEED, N_ROLES };
 enum { SAMPLES, DURATIONS }; /* outputs of a call */
 enum { USUAL_STYLE = 256, MAX_STYLE = 4096 };
@@ -23,6 +24,8 @@ static const struct ut_ort_role roles[N_ROLES] = {
     [SPEED] = {{"speed", NULL}, 1, false},
 };
 
+/* `common` first, as in native_kokoro.c; config and voices are this backend's own, since no native
+ * model has read them. */
 struct ort_kokoro {
     struct ut_kokoro_voice common;
     struct ut_kokoro_config config;
@@ -63,6 +66,7 @@ static void find_folder(const char *file, char folder[PATH_MAX + 8]) {
     snprintf(folder, PATH_MAX + 8, "%.*s%s", n, file, above ? "../" : "");
 }
 
+/* Both files are JSON; the parser finds the vocabulary in either. */
 static utter_status read_symbols(struct ort_kokoro *voice, const char *path, utter_error *err) {
     struct ut_mem *mem = voice->common.context.mem;
     char *text;
@@ -100,6 +104,8 @@ static utter_status read_vocabulary(struct ort_kokoro *voice, const char *folder
     return status;
 }
 
+/* A style size of -1 means that the export leaves it open. The first half of a style is the
+ * decoder's, the second the prosody's, so it is even. */
 static utter_status read_voices(struct ort_kokoro *voice, const char *folder, utter_error *err) {
     struct ut_kokoro_voice *common = &voice->common;
     const struct ut_ort_port *style = voice->ports[STYLE];
@@ -168,6 +174,7 @@ static void kokoro_close(struct ut_backend_voice *base) {
     }
 }
 
+/* The order matters: the lexicons and the description need vocabulary and voices. */
 static utter_status read_beside(struct ort_kokoro *voice, utter_error *err) {
     char folder[PATH_MAX + 8];
     struct ut_kokoro_voice *common = &voice->common;
@@ -227,6 +234,7 @@ static void kokoro_session_destroy(struct ut_backend_session *base) {
     }
 }
 
+/* More than the longest run can give would mean a model of another kind: refused, not allocated. */
 static void choose_outputs(const struct ort_kokoro *voice, struct ut_ort_call *call) {
     call->outputs[SAMPLES].index = voice->samples_index;
     call->outputs[SAMPLES].most = UT_KOKORO_MAX_FRAMES * UT_KOKORO_SAMPLES_PER_FRAME;
@@ -269,6 +277,7 @@ static double speed_for(const struct ort_kokoro *voice, float speed) {
     return whole ? nearest : (double)speed;
 }
 
+/* The call's buffers hold the longest unit; counts tell how much of them is used. */
 static void set_inputs(const struct ort_kokoro *voice, struct ort_kokoro_session *session,
                        const struct ut_unit *unit, float speed) {
     struct ut_ort_call *call = &session->call;
@@ -305,6 +314,7 @@ static void find_edges(const struct ut_ort_call *call, size_t n_ids, size_t *beg
     }
 }
 
+/* ONNX Runtime gives no times of stages: all of it counts as decoding. */
 static utter_status kokoro_speak(struct ut_backend_session *base, const struct ut_unit *unit,
                                  const struct ut_speak_params *params, struct ut_speak_stats *stats,
                                  utter_error *err) {

@@ -57,6 +57,7 @@ static uint32_t newest_table(const char *version) {
     return known ? UT_MIN(minor, (unsigned)ORT_API_NEWEST) : ORT_API_NEWEST;
 }
 
+/* memcpy instead of casts: ISO C has no conversion between object and function pointers. */
 static utter_status read_table(struct ut_ort_library *library, utter_error *err) {
     typedef const struct ort_api_base *(*get_base_fn)(void);
     get_base_fn get_base;
@@ -141,6 +142,7 @@ static bool try_home(struct ut_ort_library *library, utter_status *status, utter
     return try_package(library, prefix, status, err);
 }
 
+/* The loader's own order first: who installed the library for the system means it to be used. */
 static utter_status search(struct ut_ort_library *library, utter_error *err) {
     utter_status status = UTTER_ERROR_NOT_FOUND;
     for (size_t i = 0; i < UT_COUNT(loader_names); i++) {
@@ -178,6 +180,7 @@ static utter_status load(struct ut_ort_library *library, const char *path, utter
     return status;
 }
 
+/* The names stay the library's memory and go back to it when it is closed. */
 static utter_status read_providers(struct ut_ort_library *library, utter_error *err) {
     const struct ort_entries *ort = &library->entries;
     return ut_ort_check(ort, ort->available_providers(&library->providers, &library->n_providers),
@@ -202,6 +205,7 @@ utter_status ut_ort_library_open(struct ut_mem *mem, const char *path, struct ut
     return UTTER_OK;
 }
 
+/* RTLD_NODELETE: dlclose only gives the handle back. */
 void ut_ort_library_close(struct ut_ort_library *library) {
     if (!library) {
         return;

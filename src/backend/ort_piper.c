@@ -4,6 +4,7 @@
 #include "backend/piper_voice.h"
 #include "base/clock.h"
 
+/* Indexes of roles, ports and the call's inputs; the optional one is last. */
 enum { INPUT, LENGTHS, SCALES, SPEAKER, N_ROLES };
 
 static const struct ut_ort_role roles[N_ROLES] = {
@@ -16,6 +17,7 @@ static const struct ut_ort_role roles[N_ROLES] = {
 /* UT_PIPER_MAX_FRAMES of the usual 256 samples. */
 enum { MAX_SAMPLES = UT_PIPER_MAX_FRAMES * 256 };
 
+/* `common` first, as in native_piper.c. */
 struct ort_piper {
     struct ut_piper_voice common;
     struct ut_piper_config config;
@@ -49,6 +51,7 @@ static void piper_close(struct ut_backend_voice *base) {
     }
 }
 
+/* Only the .json: the .onnx itself is ONNX Runtime's to read. */
 static utter_status read_config(struct ort_piper *voice, utter_error *err) {
     struct ut_piper_voice *common = &voice->common;
     struct ut_mem *mem = common->context.mem;
@@ -64,6 +67,7 @@ static utter_status read_config(struct ort_piper *voice, utter_error *err) {
     return status ? status : ut_piper_voice_init(common, err);
 }
 
+/* A network without an input for the speaker has one, whatever the configuration lists. */
 utter_status ut_ort_piper_open(const struct ut_backend_context *context, const char *path,
                                struct ut_ort_model model, struct ut_backend_voice **out,
                                utter_error *err) {
@@ -109,6 +113,7 @@ static void piper_session_destroy(struct ut_backend_session *base) {
     }
 }
 
+/* The number of scales never changes; those of ids are set for each unit. */
 static utter_status piper_session_create(const struct ut_backend_voice *base,
                                          struct ut_backend_session **out, utter_error *err) {
     const struct ort_piper *voice = voice_of(base);

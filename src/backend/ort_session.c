@@ -11,6 +11,7 @@
 
 enum { WATCH_MS = 10 /* between two looks at a cancel flag */ };
 
+/* Immutable once it is open; ONNX Runtime's own run is re-entrant. */
 struct ut_ort_session {
     struct ut_ort_library *library;
     const struct ort_entries *ort;
@@ -33,6 +34,7 @@ static const struct {
     {ORT_BOOL, UT_BOOL},
 };
 
+/* UT_N_DTYPES for strings, complex numbers and what later versions add. */
 static enum ut_dtype type_of(int element) {
     for (size_t i = 0; i < UT_COUNT(types); i++) {
         if (types[i].element == element) {
@@ -74,6 +76,7 @@ const char *ut_ort_accelerated(bool apple, const char *const *offered, size_t n)
     return NULL;
 }
 
+/* Asked before the provider is appended, so that the message can say what the library has. */
 static utter_status check_offered(const struct ut_ort_library *library, const char *name,
                                   const char *full_name, utter_error *err) {
     char list[256] = "";
@@ -154,6 +157,8 @@ static struct ort_status *configure(const struct ort_entries *ort,
                   : ort->add_session_config(options, "session.intra_op.allow_spinning", "0");
 }
 
+/* What was created before a failure is released by ut_ort_session_destroy; only the settings are
+ * not needed any longer. */
 static utter_status open_model(struct ut_ort_session *s,
                                const struct ut_ort_session_options *options, utter_error *err) {
     const struct ort_entries *ort = s->ort;
@@ -239,6 +244,7 @@ static utter_status read_port(struct ut_ort_session *s, bool input, size_t index
     return status;
 }
 
+/* *n_ports is set before the names are read, so that those that were are freed after a failure. */
 static utter_status read_ports(struct ut_ort_session *s, bool input, struct ut_ort_port **ports,
                                size_t *n_ports, utter_error *err) {
     const struct ort_entries *ort = s->ort;
@@ -366,6 +372,7 @@ static void *watch_cancel(void *user) {
     return NULL;
 }
 
+/* The lock orders is_over and has_ended between both threads; *cancel is atomic and needs none. */
 static utter_status watch_start(struct watch *watch, utter_error *err) {
     pthread_mutex_init(&watch->lock, NULL);
     pthread_cond_init(&watch->ended, NULL);
@@ -377,6 +384,7 @@ static utter_status watch_start(struct watch *watch, utter_error *err) {
     return UTTER_OK;
 }
 
+/* Signals, so that the end of a run does not wait for the next look. */
 static void watch_stop(struct watch *watch) {
     pthread_mutex_lock(&watch->lock);
     watch->is_over = true;
@@ -406,6 +414,7 @@ static bool to_f32(float *out, enum ut_dtype type, const void *data, size_t n) {
     return true;
 }
 
+/* Grows by half: the longest sentence so far tells how long others may be. */
 static utter_status reserve(struct ut_mem *mem, struct ut_ort_numbers *out, size_t n,
                             utter_error *err) {
     if (n <= out->capacity) {
@@ -441,6 +450,7 @@ static struct ort_status *read_tensor(const struct ort_entries *ort, struct ort_
     return status;
 }
 
+/* `most` is judged before anything is allocated: the number is the model's. */
 static utter_status take_output(const struct ut_ort_session *s, struct ort_value *value,
                                 struct ut_ort_numbers *out, utter_error *err) {
     const char *name = s->outputs[out->index].name;
@@ -471,6 +481,7 @@ static utter_status take_output(const struct ut_ort_session *s, struct ort_value
 
 /* ---- A run ---------------------------------------------------------------------------------- */
 
+/* The tensor is a view of the caller's buffer, which ONNX Runtime only reads. */
 static utter_status wrap_input(const struct ut_ort_session *s, const struct ut_ort_value *input,
                                struct ort_value **out, utter_error *err) {
     size_t n_bytes = ut_dtype_size(input->type);
@@ -489,6 +500,7 @@ struct call {
     size_t n_inputs, n_outputs;
 };
 
+/* A run that was cancelled may end well or with an error of its own: the flag decides. */
 static utter_status run(const struct ut_ort_session *s, struct call *call,
                         const _Atomic bool *cancel, utter_error *err) {
     const struct ort_entries *ort = s->ort;
@@ -516,6 +528,7 @@ static utter_status run(const struct ut_ort_session *s, struct call *call,
     return status;
 }
 
+/* Everything created is released on one way out, in whatever state the run ended. */
 utter_status ut_ort_run(struct ut_ort_session *session, const struct ut_ort_value *inputs,
                         size_t n_inputs, struct ut_ort_numbers *outputs, size_t n_outputs,
                         const _Atomic bool *cancel, utter_error *err) {

@@ -59,6 +59,7 @@ void ut_piper_voice_info(const struct ut_backend_voice *base, utter_voice_info *
     out->size = size;
 }
 
+/* Both counts bound the index: network and configuration may disagree. */
 const char *ut_piper_voice_speaker_name(const struct ut_backend_voice *base, int32_t index) {
     const struct ut_piper_voice *voice = voice_of(base);
     if (index < 0 || index >= voice->info.n_speakers || index >= voice->config->n_speakers) {
@@ -124,6 +125,8 @@ static utter_status append_part(struct ut_piper_text *session, const char *phone
     return ut_units_append(out, unit, err);
 }
 
+/* text_begin and text_end of a part are estimates, good enough for a fallback to take over in the
+ * right sentence. */
 static utter_status append_sentence(struct ut_piper_text *session, const char *text,
                                     const struct ut_sentence *sentence, struct ut_units *out,
                                     utter_error *err) {
@@ -154,6 +157,8 @@ static utter_status append_sentences(struct ut_piper_text *session, const char *
     return status;
 }
 
+/* A language asked for replaces the voice's own espeak voice: the ids stay those of the voice, and
+ * phonemes that it was not trained with are left out. */
 static utter_status units_of_phonemes(struct ut_piper_text *session, const char *text,
                                       size_t n_bytes, const struct ut_speak_params *params,
                                       struct ut_units *out, utter_error *err) {
@@ -195,6 +200,8 @@ static utter_status units_of_letters(struct ut_piper_text *session, const char *
     return status;
 }
 
+/* Units point into session->ids in the order in which they were added; the array no longer
+ * moves. */
 utter_status ut_piper_text_units(struct ut_backend_session *base, const char *text, size_t n_bytes,
                                  const struct ut_speak_params *params, struct ut_units *out,
                                  utter_error *err) {

@@ -7,6 +7,7 @@
 #include "backend/native.h"
 #include "models/piper/piper.h"
 
+/* The beginning of a backend's own voice: a pointer to `base` is a pointer to all of it. */
 struct ut_piper_voice {
     struct ut_backend_voice base;
     struct ut_backend_context context;

@@ -47,6 +47,7 @@ static void describe_native(const struct ut_backend_context *context, struct ent
     entry->n_threads = (uint64_t)ut_pool_threads(context->compute.pool);
 }
 
+/* Loads the library to ask it; without one the reason goes into the report. */
 static void describe_onnx(const struct ut_backend_context *context, struct entry *entry) {
     entry->name = ut_ort_piper.name;
     entry->available = ut_ort_library_open(context->mem, context->onnxruntime_path, &entry->ort,
@@ -58,6 +59,7 @@ static void describe_onnx(const struct ut_backend_context *context, struct entry
              entry->available ? ut_ort_library_path(entry->ort) : "");
 }
 
+/* Initialises espeak-ng if nothing has: that is what "available" means. */
 static void describe_espeak(struct entry *entry) {
     entry->name = ut_backend_espeak.name;
     entry->version = ut_espeak_version();
@@ -111,6 +113,7 @@ static void report_backend(struct ut_json_writer *json, const struct ut_mem *mem
     ut_json_put_end_object(json);
 }
 
+/* The library is open until its providers are written. */
 utter_status ut_backend_report(const struct ut_backend_context *context,
                                const struct ut_backend_voice *voice, char **out, utter_error *err) {
     struct entry entries[3] = {0};

@@ -20,10 +20,13 @@ static bool joins_previous(const char *s, size_t n) {
     return a == 0xCC || (a == 0xCD && b < 0xB0) || (a == 0xCB && (b == 0x90 || b == 0x91));
 }
 
+/* The marks that phonemes have; strchr would find the NUL, too. */
 static bool is_clause_mark(char c) {
     return c != '\0' && strchr(",;:.?!", c) != NULL;
 }
 
+/* `n` counts the character at `at`. Cuts in the first half are not kept: they would leave many
+ * short parts. */
 size_t ut_split_phonemes(const char *phonemes, size_t begin, size_t n_bytes, size_t max_symbols) {
     size_t at = begin, clause = 0, space = 0, anywhere = 0;
     for (size_t n = 1; at < n_bytes; n++) {
@@ -44,6 +47,7 @@ size_t ut_split_phonemes(const char *phonemes, size_t begin, size_t n_bytes, siz
     return n_bytes;
 }
 
+/* In double: the product of two sizes could wrap. */
 size_t ut_split_text(const char *text, size_t begin, size_t end, size_t part, size_t whole) {
     if (part >= whole) {
         return end;

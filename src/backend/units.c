@@ -11,6 +11,7 @@ void ut_units_clear(struct ut_units *units) {
     units->n_skipped_symbols = 0;
 }
 
+/* After a failure the list is as it was. */
 utter_status ut_units_append(struct ut_units *units, struct ut_unit unit, utter_error *err) {
     if (units->n == units->capacity) {
         size_t capacity = UT_MAX(units->capacity * 2, 16);

@@ -270,6 +270,10 @@ typedef struct utter_speak_options {
      * "af_bella(0.7)+af_sky(0.3)". NULL: `speaker`. */
     const char *voice;
     bool stages; /* keep what utter_stream_stage tells; costs up to 1 % of the time */
+    /* Sentences spoken side by side behind the first one of a text, at most; 1: one after the other, all threads
+     * on each. Every one more takes the memory of a sentence. Never more than the engine has free threads, none
+     * with `stages`; the samples do not depend on it. 0: up to 4 where that is faster. 0..8 */
+    int32_t n_parallel;
 } utter_speak_options;
 
 UTTER_API void utter_speak_options_init(utter_speak_options *options);

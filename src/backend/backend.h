@@ -24,6 +24,13 @@ struct ut_backend_context { /* borrowed from the engine; outlives everything ope
     bool no_fallback;        /* then what is preferred is what is wanted */
 };
 
+/* Whether several units of a text are spoken side by side, by as many sessions. */
+enum ut_parallel {
+    UT_PARALLEL_NEVER,    /* the library behind it has threads or a state of its own */
+    UT_PARALLEL_ON_DEMAND, /* all threads on one unit are as fast (docs/performance.md) */
+    UT_PARALLEL_ALWAYS
+};
+
 /* A loaded voice; immutable. */
 struct ut_backend_voice {
     const struct ut_backend *backend;
@@ -87,6 +94,7 @@ struct ut_speak_stats { /* `speak` adds to these, also when it fails */
 struct ut_backend {
     const char *name;              /* "native" */
     bool supports_streaming;       /* samples arrive before the unit is finished */
+    enum ut_parallel parallel;
     float pause_s[UT_UNIT_N_ENDS]; /* silence behind a unit unless the caller states another */
 
     utter_status (*open)(const struct ut_backend_context *context, const char *path,

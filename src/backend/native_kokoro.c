@@ -158,6 +158,7 @@ static utter_status kokoro_trace(const struct ut_backend_context *context, const
 const struct ut_backend ut_native_kokoro = {
     .name = "native",
     .supports_streaming = false,
+    .parallel = UT_PARALLEL_ON_DEMAND,
     .pause_s = {[UT_UNIT_SENTENCE] = 0.25f, [UT_UNIT_PARAGRAPH] = 0.55f},
     .open = kokoro_open,
     .close = kokoro_close,

@@ -174,6 +174,7 @@ static utter_status piper_trace(const struct ut_backend_context *context, const 
 const struct ut_backend ut_native_piper = {
     .name = "native",
     .supports_streaming = true,
+    .parallel = UT_PARALLEL_ALWAYS,
     .pause_s = {[UT_UNIT_SENTENCE] = 0.15f, [UT_UNIT_PARAGRAPH] = 0.35f},
     .open = piper_open,
     .close = piper_close,

@@ -16,6 +16,7 @@ enum {
     OPTION_VOICE,
     OPTION_SPEAKER,
     OPTION_STREAMS,
+    OPTION_PARALLEL,
     OPTION_PROFILE,
     OPTION_SAMPLES,
     OPTION_PRECISIONS,
@@ -42,6 +43,8 @@ static const struct arg_option options[] = {
     {OPTION_SPEAKER, 0, "speaker", "NAME", "a speaker of the voice, by name or number"},
     {OPTION_RUNS, 0, "runs", "N", "timed runs, 1 to 1000; one more goes before them (3)"},
     {OPTION_STREAMS, 0, "streams", "N", "so many speak at once, 1 to 64 (1)"},
+    {OPTION_PARALLEL, 0, "parallel", "N",
+     "0 to 8 sentences of one text side by side, as in \"utter speak\""},
     {OPTION_PROFILE, 0, "profile", NULL,
      "tell what each stage of a native voice takes, and its bounds"},
     {OPTION_SAMPLES, 0, "samples", "FILE", "write the first run there, as raw 32-bit floats"},
@@ -182,6 +185,8 @@ static bool set_option(struct bench_options *o, struct args *args, int id, const
         return args_int(args, id, value, 1, BENCH_MAX_RUNS, &o->n_runs);
     case OPTION_STREAMS:
         return args_int(args, id, value, 1, BENCH_MAX_STREAMS, &o->n_streams);
+    case OPTION_PARALLEL:
+        return args_int(args, id, value, 0, 8, &o->n_parallel);
     case OPTION_MODEL:
         o->common.model = value;
         return append(args, id, o->models, &o->n_models, value);

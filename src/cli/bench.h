@@ -37,7 +37,7 @@ struct bench_options {
     size_t n_lengths;
     const char *scales_text, *voice, *speaker;
     float scales[3]; /* noise, length, noise_w */
-    int64_t n_runs, n_rounds, n_streams;
+    int64_t n_runs, n_rounds, n_streams, n_parallel;
     bool quiet, profile, quality;
     const char *samples_file; /* of the warm-up run; NULL: none */
     /* The matrix. */

@@ -160,8 +160,12 @@ static void make_command(struct bench_command *command, const struct bench_optio
     put(command, "--scales", o->scales_text);
     put_number(command, "--threads", (uint64_t)cell->n_threads);
     put_number(command, "--streams", (uint64_t)cell->n_streams);
+    put_number(command, "--parallel", (uint64_t)o->n_parallel);
     put_number(command, "--runs", (uint64_t)o->n_runs);
-    put_flag(command, "--profile", strcmp(cell->backend, "native") == 0 && cell->n_streams == 1);
+    /* Stages are told of sentences spoken one after the other only: where they are anyway. */
+    put_flag(command, "--profile",
+             strcmp(cell->backend, "native") == 0 && cell->n_streams == 1 &&
+                 (cell->n_threads == 1 || !cell->text));
 }
 
 void bench_quality_command(struct bench_command *command, const struct bench_options *options,

@@ -416,6 +416,7 @@ int bench_voice(const struct bench_options *options) {
     utter_speak_options_init(&job->speak);
     job->speak.voice = options->voice;
     job->speak.stages = options->profile;
+    job->speak.n_parallel = (int32_t)options->n_parallel;
     int code = measure(job);
     for (size_t i = 0; i < job->n_speakers; i++) {
         utter_stream_destroy(job->speakers[i].stream);

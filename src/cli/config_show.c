@@ -13,6 +13,7 @@ static const struct arg_option options[] = {
     {5, 0, "noise", "X", ""},
     {6, 0, "noise-w", "X", ""},
     {7, 0, "silence", "SECONDS", ""},
+    {12, 0, "parallel", "N", ""},
     {8, 0, "volume", "X", ""},
     {9, 0, "normalize", NULL, ""},
     {10, 0, "seed", "N", ""},

@@ -76,6 +76,7 @@ static const struct setting table[N_SETTINGS] = {
     [SETTING_NOISE] = {"noise", NUMBER, 0, 10, "", NULL, {{"noise"}}, {{"UTTER_NOISE"}}},
     [SETTING_NOISE_W] = {"noise-w", NUMBER, 0, 10, "", NULL, {{"noise_w"}}, {{"UTTER_NOISE_W"}}},
     [SETTING_SILENCE] = {"silence", NUMBER, 0, 10, "", NULL, {{"silence"}}, {{"UTTER_SILENCE"}}},
+    [SETTING_PARALLEL] = {"parallel", WHOLE, 0, 8, "0", NULL, {{"parallel"}}, {{"UTTER_PARALLEL"}}},
     [SETTING_VOLUME] = {"volume", NUMBER, 0, 10, "1", NULL, {{"volume"}}, {{"UTTER_VOLUME"}}},
     [SETTING_NORMALIZE] =
         {"normalize", SWITCH, 0, 0, "false", NULL, {{"normalize"}}, {{"UTTER_NORMALIZE"}}},
@@ -118,14 +119,15 @@ static const struct setting table[N_SETTINGS] = {
         {"provider", CHOICE, 0, 0, "", setting_providers, {{"provider"}}, {{"UTTER_PROVIDER"}}},
     [SETTING_ONNXRUNTIME] =
         {"onnxruntime", PATH, 0, 0, "", NULL, {{"onnxruntime"}}, {{"UTTER_ONNXRUNTIME"}}},
-    [SETTING_COREML_PATH] = {"coreml-path",
-                             PATH,
-                             0,
-                             0,
-                             "",
-                             NULL,
-                             {{"coreml_path"}, {"models.tts.piper.coreml_path"}},
-                             {{"UTTER_COREML_PATH"}}},
+    [SETTING_COREML_PATH] =
+        {"coreml-path",
+         PATH,
+         0,
+         0,
+         "",
+         NULL,
+         {{"coreml_path"}, {"models.tts.piper.coreml_path"}},
+         {{"UTTER_COREML_PATH"}}},
     [SETTING_THREADS] =
         {"threads",
          WHOLE,

@@ -21,6 +21,7 @@ enum {
     OPTION_NOISE,
     OPTION_NOISE_W,
     OPTION_SILENCE,
+    OPTION_PARALLEL,
     OPTION_VOLUME,
     OPTION_NORMALIZE,
     OPTION_LANGUAGE,
@@ -43,6 +44,8 @@ static const struct arg_option options[] = {
     {OPTION_NOISE, 0, "noise", "X", "0 to 10; how much the sound varies"},
     {OPTION_NOISE_W, 0, "noise-w", "X", "0 to 10; how much the rhythm varies"},
     {OPTION_SILENCE, 0, "silence", "SECONDS", "0 to 10; pause after each sentence"},
+    {OPTION_PARALLEL, 0, "parallel", "N",
+     "0 to 8 sentences spoken side by side; 0: what is fastest"},
     {OPTION_VOLUME, 0, "volume", "X", "0 to 10; gain"},
     {OPTION_NORMALIZE, 0, "normalize", NULL, "bring every sentence to full level"},
     {OPTION_LANGUAGE, 0, "language", "NAME",
@@ -96,6 +99,13 @@ static bool set_text(const char **out, const char *value) {
     return true;
 }
 
+static bool set_parallel(utter_speak_options *speak, struct args *args, const char *value) {
+    int64_t n;
+    bool ok = args_int(args, OPTION_PARALLEL, value, 0, 8, &n);
+    speak->n_parallel = ok ? (int32_t)n : 0;
+    return ok;
+}
+
 static bool set_option(struct job *job, struct args *args, int id, const char *value) {
     utter_speak_options *speak = &job->options;
     switch (id) {
@@ -122,6 +132,8 @@ static bool set_option(struct job *job, struct args *args, int id, const char *v
         return args_float(args, id, value, 0, 10, &speak->noise_w);
     case OPTION_SILENCE:
         return args_float(args, id, value, 0, 10, &speak->sentence_silence_s);
+    case OPTION_PARALLEL:
+        return set_parallel(speak, args, value);
     case OPTION_VOLUME:
         return args_float(args, id, value, 0, 10, &speak->volume);
     case OPTION_NORMALIZE:

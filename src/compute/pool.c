@@ -5,39 +5,49 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/thread.h"
 
 /* Long enough to bridge the serial code between two operations (some 10 us), short enough that an
- * idle pool costs nothing. */
-enum { SPIN_BEFORE_SLEEP = 4000, SPIN_BEFORE_YIELD = 2000, CHUNKS_PER_THREAD = 2 };
+ * idle pool costs nothing. More callers at once than there are jobs run their ranges alone. */
+enum { SPIN_BEFORE_SLEEP = 4000, SPIN_BEFORE_YIELD = 2000, CHUNKS_PER_THREAD = 2, MAX_JOBS = 4 };
 
 #define TICKET_CLOSED UINT64_C(0)
+
+/* fn to chunk are written before the ticket is published, and read after a chunk was taken. */
+struct job {
+    pthread_mutex_t busy; /* held by the caller whose job it is */
+    _Atomic uint64_t ticket;
+    _Atomic int n_done;
+    void (*fn)(void *user, int begin, int end);
+    void *user;
+    int n, chunk;
+};
+
+struct worker {
+    struct ut_pool *pool;
+    int index; /* from 0 */
+    pthread_t thread;
+};
 
 struct ut_pool {
     struct ut_mem *mem;
     int n_threads;
     int n_started;
-    pthread_t *threads;
-    pthread_mutex_t busy; /* held by the caller whose job runs */
+    struct worker *workers;
+    struct job jobs[MAX_JOBS];
+    _Atomic int n_callers; /* that entered */
 
     pthread_mutex_t sleep_lock;
-    pthread_cond_t wake;
+    pthread_cond_t wake, turn;   /* there is a job; n_callers changed */
     _Atomic uint32_t generation; /* counts published jobs */
-    _Atomic int n_sleeping;
+    _Atomic int n_sleeping;      /* that wait for `wake` */
     _Atomic bool stop;
-
-    _Atomic uint64_t ticket;
-    _Atomic int n_done;
-    /* The job; written before the ticket is published, read after a chunk was taken. */
-    void (*fn)(void *user, int begin, int end);
-    void *user;
-    int n, chunk;
 };
 
 static void pause_cpu(void) {
@@ -48,16 +58,23 @@ static void pause_cpu(void) {
 #endif
 }
 
-static void work(struct ut_pool *pool) {
-    for (;;) {
-        uint64_t ticket = atomic_fetch_add_explicit(&pool->ticket, 1, memory_order_acq_rel);
+/* Threads that the callers leave to the workers. */
+static int n_helpers(const struct ut_pool *pool) {
+    return pool->n_threads - UT_MAX(atomic_load(&pool->n_callers), 1);
+}
+
+static void work(struct job *job) {
+    /* Looking first: a job that is over must not count up to where its ticket looks open again. */
+    uint64_t ticket = atomic_load_explicit(&job->ticket, memory_order_relaxed);
+    while ((uint32_t)ticket < (uint32_t)(ticket >> 32)) {
+        ticket = atomic_fetch_add_explicit(&job->ticket, 1, memory_order_acq_rel);
         uint32_t chunk = (uint32_t)ticket, n_chunks = (uint32_t)(ticket >> 32);
         if (chunk >= n_chunks) {
             return;
         }
-        int begin = (int)chunk * pool->chunk;
-        pool->fn(pool->user, begin, UT_MIN(pool->n, begin + pool->chunk));
-        atomic_fetch_add_explicit(&pool->n_done, 1, memory_order_release);
+        int begin = (int)chunk * job->chunk;
+        job->fn(job->user, begin, UT_MIN(job->n, begin + job->chunk));
+        atomic_fetch_add_explicit(&job->n_done, 1, memory_order_release);
     }
 }
 
@@ -71,8 +88,22 @@ static void sleep_until_job(struct ut_pool *pool, uint32_t seen) {
     pthread_mutex_unlock(&pool->sleep_lock);
 }
 
-static void *worker(void *arg) {
-    struct ut_pool *pool = arg;
+/* While the callers need its processor, a worker must not even spin. */
+static void sleep_until_turn(struct worker *worker) {
+    struct ut_pool *pool = worker->pool;
+    if (worker->index < n_helpers(pool)) {
+        return;
+    }
+    pthread_mutex_lock(&pool->sleep_lock);
+    while (worker->index >= n_helpers(pool) && !atomic_load(&pool->stop)) {
+        pthread_cond_wait(&pool->turn, &pool->sleep_lock);
+    }
+    pthread_mutex_unlock(&pool->sleep_lock);
+}
+
+static void *run_worker(void *arg) {
+    struct worker *worker = arg;
+    struct ut_pool *pool = worker->pool;
     uint32_t seen = 0;
     while (!atomic_load(&pool->stop)) {
         int spins = 0;
@@ -83,8 +114,11 @@ static void *worker(void *arg) {
         if (atomic_load(&pool->generation) == seen) {
             sleep_until_job(pool, seen);
         }
+        sleep_until_turn(worker);
         seen = atomic_load(&pool->generation);
-        work(pool);
+        for (int i = 0; i < MAX_JOBS; i++) {
+            work(&pool->jobs[(worker->index + i) % MAX_JOBS]);
+        }
     }
     return NULL;
 }
@@ -97,29 +131,18 @@ static void wake_all(struct ut_pool *pool) {
     }
 }
 
-void ut_pool_run(struct ut_pool *pool, int n, int grain, void (*fn)(void *user, int begin, int end),
-                 void *user) {
-    if (n <= 0) {
-        return;
+/* NULL: all are taken. */
+static struct job *take_job(struct ut_pool *pool) {
+    for (int i = 0; i < MAX_JOBS; i++) {
+        if (pthread_mutex_trylock(&pool->jobs[i].busy) == 0) {
+            return &pool->jobs[i];
+        }
     }
-    int per_thread =
-        (n + pool->n_threads * CHUNKS_PER_THREAD - 1) / (pool->n_threads * CHUNKS_PER_THREAD);
-    int chunk = (per_thread + grain - 1) / grain * grain;
-    if (pool->n_started == 0 || chunk >= n || pthread_mutex_trylock(&pool->busy) != 0) {
-        fn(user, 0, n);
-        return;
-    }
-    int n_chunks = (n + chunk - 1) / chunk;
-    pool->fn = fn;
-    pool->user = user;
-    pool->n = n;
-    pool->chunk = chunk;
-    atomic_store(&pool->n_done, 0);
-    atomic_store(&pool->ticket, (uint64_t)n_chunks << 32);
-    atomic_fetch_add(&pool->generation, 1);
-    wake_all(pool);
-    work(pool);
-    for (int spins = 0; atomic_load_explicit(&pool->n_done, memory_order_acquire) < n_chunks;
+    return NULL;
+}
+
+static void wait_until_done(struct job *job, int n_chunks) {
+    for (int spins = 0; atomic_load_explicit(&job->n_done, memory_order_acquire) < n_chunks;
          spins++) {
         if (spins < SPIN_BEFORE_YIELD) {
             pause_cpu();
@@ -127,18 +150,59 @@ void ut_pool_run(struct ut_pool *pool, int n, int grain, void (*fn)(void *user, 
             sched_yield();
         }
     }
-    atomic_store(&pool->ticket, TICKET_CLOSED);
-    pthread_mutex_unlock(&pool->busy);
 }
 
-/* Signals belong to the program's own threads. */
+void ut_pool_run(struct ut_pool *pool, int n, int grain, void (*fn)(void *user, int begin, int end),
+                 void *user) {
+    if (n <= 0) {
+        return;
+    }
+    int n_parts = UT_MAX(n_helpers(pool) + 1, 1) * CHUNKS_PER_THREAD;
+    int chunk = ((n + n_parts - 1) / n_parts + grain - 1) / grain * grain;
+    struct job *job =
+        n_parts == CHUNKS_PER_THREAD || pool->n_started == 0 || chunk >= n ? NULL : take_job(pool);
+    if (!job) {
+        fn(user, 0, n);
+        return;
+    }
+    int n_chunks = (n + chunk - 1) / chunk;
+    job->fn = fn;
+    job->user = user;
+    job->n = n;
+    job->chunk = chunk;
+    atomic_store(&job->n_done, 0);
+    atomic_store(&job->ticket, (uint64_t)n_chunks << 32);
+    atomic_fetch_add(&pool->generation, 1);
+    wake_all(pool);
+    work(job);
+    wait_until_done(job, n_chunks);
+    atomic_store(&job->ticket, TICKET_CLOSED);
+    pthread_mutex_unlock(&job->busy);
+}
+
+static void change_callers(struct ut_pool *pool, int by) {
+    pthread_mutex_lock(&pool->sleep_lock);
+    atomic_fetch_add(&pool->n_callers, by);
+    pthread_cond_broadcast(&pool->turn);
+    pthread_mutex_unlock(&pool->sleep_lock);
+}
+
+void ut_pool_enter(struct ut_pool *pool) {
+    change_callers(pool, 1);
+}
+
+void ut_pool_leave(struct ut_pool *pool) {
+    change_callers(pool, -1);
+}
+
+int ut_pool_spare(const struct ut_pool *pool) {
+    return UT_MAX(pool->n_threads - atomic_load(&pool->n_callers), 0);
+}
+
 static bool start_worker(struct ut_pool *pool) {
-    sigset_t all, old;
-    sigfillset(&all);
-    sigdelset(&all, SIGBUS); /* a truncated model file is noticed in the thread that reads it */
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    bool ok = pthread_create(&pool->threads[pool->n_started], NULL, worker, pool) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    struct worker *worker = &pool->workers[pool->n_started];
+    *worker = (struct worker){.pool = pool, .index = pool->n_started};
+    bool ok = ut_thread_start(&worker->thread, run_worker, worker);
     pool->n_started += ok;
     return ok;
 }
@@ -147,18 +211,21 @@ utter_status ut_pool_create(struct ut_mem *mem, int n_threads, struct ut_pool **
                             utter_error *err) {
     *out = NULL;
     struct ut_pool *pool = ut_mem_calloc(mem, UT_MEM_OTHER, 1, sizeof *pool);
-    pthread_t *threads = ut_mem_calloc(mem, UT_MEM_OTHER, (size_t)n_threads, sizeof *threads);
-    if (!pool || !threads) {
+    struct worker *workers = ut_mem_calloc(mem, UT_MEM_OTHER, (size_t)n_threads, sizeof *workers);
+    if (!pool || !workers) {
         ut_mem_free(mem, pool);
-        ut_mem_free(mem, threads);
+        ut_mem_free(mem, workers);
         return ut_fail_memory(err, sizeof *pool);
     }
     pool->mem = mem;
     pool->n_threads = n_threads;
-    pool->threads = threads;
-    pthread_mutex_init(&pool->busy, NULL);
+    pool->workers = workers;
+    for (int i = 0; i < MAX_JOBS; i++) {
+        pthread_mutex_init(&pool->jobs[i].busy, NULL);
+    }
     pthread_mutex_init(&pool->sleep_lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
+    pthread_cond_init(&pool->turn, NULL);
     while (pool->n_started < n_threads - 1) {
         if (!start_worker(pool)) {
             ut_pool_destroy(pool);
@@ -178,14 +245,18 @@ void ut_pool_destroy(struct ut_pool *pool) {
     pthread_mutex_lock(&pool->sleep_lock);
     atomic_store(&pool->stop, true);
     pthread_cond_broadcast(&pool->wake);
+    pthread_cond_broadcast(&pool->turn);
     pthread_mutex_unlock(&pool->sleep_lock);
     for (int i = 0; i < pool->n_started; i++) {
-        pthread_join(pool->threads[i], NULL);
+        pthread_join(pool->workers[i].thread, NULL);
     }
+    pthread_cond_destroy(&pool->turn);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->sleep_lock);
-    pthread_mutex_destroy(&pool->busy);
-    ut_mem_free(pool->mem, pool->threads);
+    for (int i = 0; i < MAX_JOBS; i++) {
+        pthread_mutex_destroy(&pool->jobs[i].busy);
+    }
+    ut_mem_free(pool->mem, pool->workers);
     ut_mem_free(pool->mem, pool);
 }
 

@@ -1,6 +1,7 @@
 /* A pool of worker threads that run one function over a range of rows. Workers spin briefly, then
- * sleep. One range at a time: a caller that finds the pool busy runs its range itself, so any
- * number of threads may call at once. The calling thread always works too. */
+ * sleep. The calling thread always works too, and any number of threads may call at once: those
+ * that stay for long say so, and then as many workers rest, so that never more threads compute than
+ * the pool has. */
 #ifndef UT_COMPUTE_POOL_H
 #define UT_COMPUTE_POOL_H
 
@@ -22,6 +23,12 @@ int ut_pool_threads(const struct ut_pool *pool);
  * not depend on it. */
 void ut_pool_run(struct ut_pool *pool, int n, int grain, void (*fn)(void *user, int begin, int end),
                  void *user);
+
+/* Around the work of a thread that computes for long, such as a sentence's; leave once for each
+ * enter. Without them a caller still counts as one while no other is there. */
+void ut_pool_enter(struct ut_pool *pool);
+void ut_pool_leave(struct ut_pool *pool);
+int ut_pool_spare(const struct ut_pool *pool); /* threads that no caller who entered has */
 
 enum { UT_POOL_MAX_THREADS = 256 };
 

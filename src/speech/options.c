@@ -72,6 +72,10 @@ static utter_status check_or_nan(const char *name, float value, float low, float
 }
 
 static utter_status check_ranges(const utter_speak_options *o, utter_error *err) {
+    if (o->n_parallel < 0 || o->n_parallel > UT_LANES_MAX) {
+        return ut_fail(err, UTTER_ERROR_ARGUMENT, "n_parallel is %d: it must be 0 to %d",
+                       (int)o->n_parallel, (int)UT_LANES_MAX);
+    }
     utter_status status = check_range("speed", o->speed, 0.1f, 10, err);
     status = status ? status : check_or_nan("noise_scale", o->noise_scale, 0, 10, err);
     status = status ? status : check_or_nan("noise_w", o->noise_w, 0, 10, err);

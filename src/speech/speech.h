@@ -6,6 +6,7 @@
 #include "compute/minimal.h"
 #include "models/variants.h"
 #include "speech/join.h"
+#include "speech/lanes.h"
 
 struct utter_engine {
     struct ut_mem mem;
@@ -47,6 +48,7 @@ struct utter_stream {
     struct ut_units units;
     struct ut_join join;
     struct ut_standby standby;
+    struct ut_lanes *lanes; /* NULL: not needed yet */
     struct ut_tally tally; /* of the last call that asked for it */
     _Atomic bool cancel, busy;
 };

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/clock.h"
+#include "compute/pool.h"
 #include "compute/rng.h"
 #include "speech/speech.h"
 #include "text/segment.h"
@@ -25,6 +27,8 @@ struct speech {
     uint64_t n_units;
     double pause_s; /* owed before the next unit */
     bool continues; /* the last unit was cut: the next belongs to its sentence */
+    bool in_lanes;  /* the next unit is spoken there already */
+    bool no_lanes;  /* they failed once */
     double start_s, start_cpu_s;
 };
 
@@ -62,6 +66,7 @@ utter_status utter_stream_create(utter_voice *voice, utter_stream **out, utter_e
 
 void utter_stream_destroy(utter_stream *stream) {
     if (stream) {
+        ut_lanes_destroy(stream->lanes); /* before the session that they borrow */
         ut_standby_free(&stream->standby);
         stream->voice->voice->backend->session_destroy(stream->session);
         ut_units_free(&stream->units);
@@ -91,6 +96,48 @@ bool utter_stream_stage(const utter_stream *stream, int32_t index, utter_stage *
 
 void utter_stream_cancel(utter_stream *stream) {
     atomic_store(&stream->cancel, true);
+}
+
+/* ---- Several units at once ------------------------------------------------------------------ */
+
+/* Sentences to speak side by side from here on; less than 2: none. Not the first of a text, whose
+ * sound is waited for: it has all threads to itself. */
+static int n_lanes_for(const struct speech *speech, size_t n_units) {
+    const utter_voice *voice = speech->stream->voice;
+    int wanted = speech->options.n_parallel;
+    bool may = voice->voice->backend->parallel != UT_PARALLEL_NEVER && !speech->no_lanes &&
+               !speech->params.tally && speech->n_units > 0;
+    if (wanted == 0) {
+        wanted = voice->voice->backend->parallel == UT_PARALLEL_ALWAYS ? UT_LANES_USUAL : 1;
+    }
+    wanted = UT_MIN(wanted, ut_pool_spare(voice->engine->context.compute.pool));
+    return !may ? 0 : n_units < (size_t)wanted ? (int)n_units : wanted;
+}
+
+static void begin_lanes(struct speech *speech, const struct ut_unit *units, size_t n_units) {
+    utter_stream *stream = speech->stream;
+    utter_engine *engine = stream->voice->engine;
+    struct ut_lanes_task task = {.units = units,
+                                 .n_units = n_units,
+                                 .first_number = speech->n_units,
+                                 .seed = speech->options.seed,
+                                 .params = &speech->params};
+    utter_error unused;
+    int n = n_lanes_for(speech, n_units);
+    if (n < 2 || (!stream->lanes && ut_lanes_create(&engine->mem, stream->voice->voice,
+                                                    stream->session, engine->context.compute.pool,
+                                                    &stream->lanes, &unused) != UTTER_OK)) {
+        return;
+    }
+    speech->in_lanes = ut_lanes_begin(stream->lanes, &task, n);
+    speech->no_lanes = !speech->in_lanes;
+}
+
+static void end_lanes(struct speech *speech) {
+    if (speech->in_lanes) {
+        ut_lanes_end(speech->stream->lanes);
+        speech->in_lanes = false;
+    }
 }
 
 /* ---- One unit ----------------------------------------------------------------------------- */
@@ -160,9 +207,37 @@ static bool may_fall_back(const struct speech *speech, const struct ut_unit *uni
            speech->stream->join.n_unit_samples == 0;
 }
 
+static utter_status speak_alone(struct speech *speech, const struct ut_unit *unit) {
+    utter_stream *stream = speech->stream;
+    struct ut_pool *pool = stream->voice->engine->context.compute.pool;
+    ut_join_begin(&stream->join);
+    ut_pool_enter(pool);
+    utter_status status = stream->voice->voice->backend->speak(
+        stream->session, unit, &speech->params, &speech->stats, speech->err);
+    ut_pool_leave(pool);
+    return status;
+}
+
+/* Several sentences at once take more memory than one: without it, one after the other. */
+static utter_status speak_from_lane(struct speech *speech, const struct ut_unit *unit) {
+    utter_stream *stream = speech->stream;
+    ut_join_begin(&stream->join);
+    utter_status status =
+        ut_lanes_speak(stream->lanes, &speech->params, &speech->stats, speech->err);
+    if (status != UTTER_ERROR_MEMORY || stream->join.n_unit_samples > 0) {
+        return status;
+    }
+    ut_log(log_of(speech), UTTER_LOG_INFO,
+           "no memory for several sentences at once: one after the other");
+    end_lanes(speech);
+    ut_lanes_destroy(stream->lanes);
+    stream->lanes = NULL;
+    speech->no_lanes = true;
+    return speak_alone(speech, unit);
+}
+
 static utter_status speak_unit(struct speech *speech, const struct ut_unit *unit) {
     utter_stream *stream = speech->stream;
-    const struct ut_backend *backend = stream->voice->voice->backend;
     /* A pause is owed until there is something behind it, so that a text does not end with one. */
     if (speech->pause_s > 0 && !ut_join_silence(&stream->join, speech->pause_s, &stream->cancel)) {
         utter_status status = ut_join_status(&stream->join, speech->err);
@@ -171,10 +246,9 @@ static utter_status speak_unit(struct speech *speech, const struct ut_unit *unit
     speech->pause_s = 0;
     /* Of its own for each unit: how many numbers those before it drew must not be heard. */
     speech->params.seed = ut_rng_derive(speech->options.seed, speech->n_units++);
-    speech->result.backend = backend->name;
-    ut_join_begin(&stream->join);
+    speech->result.backend = stream->voice->voice->backend->name;
     utter_status status =
-        backend->speak(stream->session, unit, &speech->params, &speech->stats, speech->err);
+        speech->in_lanes ? speak_from_lane(speech, unit) : speak_alone(speech, unit);
     status = ut_mem_explain(&stream->voice->engine->mem, finish_unit(speech, status), speech->err);
     if (may_fall_back(speech, unit, status)) {
         status = speak_by_standby(speech, unit, status);
@@ -239,6 +313,9 @@ static utter_status speak_units(struct speech *speech, const struct ut_piece *pi
     utter_status status = check_cancel(speech);
     for (size_t i = 0; i < units->n && status == UTTER_OK; i++) {
         const struct ut_unit *unit = &units->items[i];
+        if (!speech->in_lanes) {
+            begin_lanes(speech, unit, units->n - i);
+        }
         status = speak_unit(speech, unit);
         if (status == UTTER_OK) {
             enum ut_unit_end end =
@@ -253,6 +330,7 @@ static utter_status speak_units(struct speech *speech, const struct ut_piece *pi
             status = check_cancel(speech);
         }
     }
+    end_lanes(speech);
     return status;
 }
 

@@ -462,16 +462,18 @@ static uint64_t peak_after(utter_engine *engine, utter_stream *stream, const cha
     return memory.peak_bytes;
 }
 
-/* What one piece of text needs is what a megabyte needs: prose with wide gaps, and one endless
- * word. */
+/* What one piece of text needs, and the sentences that wait to be heard, is what a megabyte needs:
+ * prose with wide gaps, and one endless word. */
 static void long_texts_in_bounded_memory(void **state) {
-    enum { N = 1 << 20, N_DENSE = 5000, N_WORD = N_DENSE, STEP = 4096, MORE = 4 << 20 };
+    enum { N = 1 << 20, N_DENSE = 5000, N_WORD = 9000, STEP = 4096, MORE = 12 << 20 };
     char *sparse = malloc(N), *dense = malloc(N_DENSE), *word = malloc(N_WORD);
     for (size_t i = 0; i < N; i++) {
         sparse[i] = i % STEP < 6 ? "Go on."[i % STEP] : i % 7 ? ' ' : '\n';
     }
     for (size_t i = 0; i < N_DENSE; i++) {
         dense[i] = "Go on. "[i % 7];
+    }
+    for (size_t i = 0; i < N_WORD; i++) {
         word[i] = "abcdefghij"[i % 10];
     }
     utter_engine *engine = open_engine(2, NULL);
@@ -479,7 +481,7 @@ static void long_texts_in_bounded_memory(void **state) {
     utter_stream *stream = open_stream(voice);
     long short_kb, kb;
     uint32_t n;
-    uint64_t short_peak = peak_after(engine, stream, word, 4000, &short_kb, &n);
+    uint64_t short_peak = peak_after(engine, stream, word, N_DENSE, &short_kb, &n);
     assert_true(peak_after(engine, stream, dense, N_DENSE, &kb, &n) < short_peak + MORE);
     assert_in_range(n, N_DENSE / 7, N_DENSE / 7 + 1);
     assert_true(peak_after(engine, stream, word, N_WORD, &kb, &n) < short_peak + MORE);

@@ -17,6 +17,7 @@ enum {
     ALIGNMENT = 64,
     HUGE_PAGE = 2 << 20,
     HUGE_MIN = 4 << 20,
+    LARGEST_PAGE = 64 << 10, /* of what systems map at least, huge pages aside */
     LOCK_MIN = 64 << 10
 };
 
@@ -28,24 +29,44 @@ struct header {
     enum ut_mem_owner owner;
 };
 
-/* aligned_alloc wants sizes that are multiples of the alignment. */
-static void *default_alloc(void *user, size_t n_bytes) {
-    size_t alignment = n_bytes >= HUGE_MIN ? HUGE_PAGE : ALIGNMENT, rounded;
-    if (!ut_add_size(n_bytes, alignment - 1, &rounded)) {
+static size_t whole_pages(size_t n_bytes) {
+    return (n_bytes + LARGEST_PAGE - 1) / LARGEST_PAGE * LARGEST_PAGE;
+}
+
+/* Whole pages of address space, beginning with a huge one. Maps one huge page more and cuts off
+ * what is in front of the first boundary and behind the end. */
+static char *map_pages(size_t n_bytes, int flags) {
+    char *mapped = mmap(NULL, n_bytes + HUGE_PAGE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    if (mapped == MAP_FAILED) {
         return NULL;
     }
-    rounded &= ~(alignment - 1);
-    void *block = aligned_alloc(alignment, rounded);
-    if (block && n_bytes >= HUGE_MIN) {
-        /* Reading weights through 4 KB pages halves the memory bandwidth; failure is harmless. The
-         * end that fills no huge page is left to small ones: a block uses what it asked for. */
-        madvise(block, n_bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    size_t n_before = -(uintptr_t)mapped % HUGE_PAGE;
+    if (n_before > 0) {
+        munmap(mapped, n_before);
     }
-    return block;
+    munmap(mapped + n_before + n_bytes, HUGE_PAGE - n_before);
+    /* Reading weights through 4 KB pages halves the memory bandwidth; failure is harmless. The end
+     * that fills no huge page is left to small ones: a block uses what it asked for. */
+    madvise(mapped + n_before, n_bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    return mapped + n_before;
+}
+
+/* Large blocks are mapped here and not by the C library: after the first one is freed, glibc takes
+ * those up to 32 MB from its heap, and keeps what is freed at its end up to twice that size.
+ * aligned_alloc wants sizes that are multiples of the alignment. */
+static void *default_alloc(void *user, size_t n_bytes) {
+    return n_bytes >= HUGE_MIN
+               ? map_pages(whole_pages(n_bytes), 0)
+               : aligned_alloc(ALIGNMENT, (n_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
 }
 
 static void default_free(void *user, void *block, size_t n_bytes) {
-    free(block);
+    if (n_bytes >= HUGE_MIN) {
+        munmap(block, whole_pages(n_bytes));
+    } else {
+        free(block);
+    }
 }
 
 void ut_mem_init(struct ut_mem *mem, const utter_allocator *allocator) {
@@ -114,23 +135,6 @@ void *ut_mem_alloc(struct ut_mem *mem, enum ut_mem_owner owner, size_t n_bytes) 
     return raw + HEADER_BYTES;
 }
 
-/* Whole huge pages of address space, beginning with one. Maps one huge page more and cuts off what
- * is in front of the first boundary and behind the end. */
-static char *map_huge(size_t n_bytes) {
-    char *mapped = mmap(NULL, n_bytes + HUGE_PAGE, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mapped == MAP_FAILED) {
-        return NULL;
-    }
-    size_t n_before = -(uintptr_t)mapped % HUGE_PAGE;
-    if (n_before > 0) {
-        munmap(mapped, n_before);
-    }
-    munmap(mapped + n_before + n_bytes, HUGE_PAGE - n_before);
-    madvise(mapped + n_before, n_bytes, MADV_HUGEPAGE); /* failure is harmless, as above */
-    return mapped + n_before;
-}
-
 /* Only the header counts until ut_mem_use; the system gives pages when they are first written. */
 void *ut_mem_reserve(struct ut_mem *mem, enum ut_mem_owner owner, size_t n_bytes) {
     size_t total;
@@ -143,7 +147,7 @@ void *ut_mem_reserve(struct ut_mem *mem, enum ut_mem_owner owner, size_t n_bytes
     if (!take(mem, owner, HEADER_BYTES)) {
         return NULL;
     }
-    char *raw = map_huge(total);
+    char *raw = map_pages(total, MAP_NORESERVE);
     if (!raw) {
         give_back(mem, owner, HEADER_BYTES);
         return NULL;

@@ -30,7 +30,8 @@ struct ut_mem {
     _Atomic uint64_t n_allocations;
 };
 
-/* `allocator` NULL: the C library's, with huge pages asked for in blocks of 4 MB and more and in reserved ones. */
+/* `allocator` NULL: the C library's; blocks of 4 MB and more, and reserved ones, are mapped in huge pages where the
+ * system has them, and go back to it when they are freed. */
 void ut_mem_init(struct ut_mem *mem, const utter_allocator *allocator);
 
 /* A block aligned to 64 bytes, contents undefined; NULL when there is none. n_bytes 0 gives a valid

@@ -208,6 +208,13 @@ void ut_arena_rewind(struct ut_arena *arena, struct ut_arena_mark mark) {
     poison_free(arena, last, n);
 }
 
+void ut_arena_trim(struct ut_arena *arena) {
+    if (arena->current) {
+        free_blocks(arena, arena->current->next, NULL);
+        arena->current->next = NULL;
+    }
+}
+
 void ut_arena_free(struct ut_arena *arena) {
     free_blocks(arena, arena->first, NULL);
     free_blocks(arena, arena->apart, NULL);

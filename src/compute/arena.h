@@ -31,6 +31,9 @@ struct ut_arena_mark {
 struct ut_arena_mark ut_arena_mark(const struct ut_arena *arena);
 void ut_arena_rewind(struct ut_arena *arena, struct ut_arena_mark mark);
 
+/* Gives back the blocks in which nothing is allocated, before one of another size is needed. */
+void ut_arena_trim(struct ut_arena *arena);
+
 /* Forgets every allocation and keeps the memory, merged into one block when there were several (if
  * merging fails the arena is empty and grows again when used). An arena of weights gives it back. */
 void ut_arena_reset(struct ut_arena *arena);

@@ -4,7 +4,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -34,6 +36,22 @@ static void blocks_are_aligned_and_writable(void **state) {
         ut_mem_free(&mem, block);
     }
     assert_int_equal(bytes_in_use(&mem), 0);
+}
+
+/* A heap would keep it, and the process would stay as large as it was once. */
+static void large_blocks_go_back_to_the_system(void **state) {
+    struct ut_mem mem;
+    unsigned char resident;
+    ut_mem_init(&mem, NULL);
+    for (int round = 0; round < 2; round++) {
+        char *block = ut_mem_alloc(&mem, UT_MEM_OTHER, 10 << 20);
+        memset(block, 1, 10 << 20);
+        char *page = block + (1 << 20) - ((uintptr_t)block & 0xFFFF);
+        assert_int_equal(mincore(page, 1, &resident), 0);
+        ut_mem_free(&mem, block);
+        assert_int_equal(mincore(page, 1, &resident), -1);
+        assert_int_equal(errno, ENOMEM);
+    }
 }
 
 static void bytes_are_counted_by_owner(void **state) {
@@ -181,6 +199,7 @@ static void not_everything_can_be_reserved(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_aligned_and_writable),
+        cmocka_unit_test(large_blocks_go_back_to_the_system),
         cmocka_unit_test(bytes_are_counted_by_owner),
         cmocka_unit_test(report_stays_within_the_callers_struct),
         cmocka_unit_test(impossible_sizes_are_refused),

@@ -141,6 +141,34 @@ static void weights_meet_the_limit(void **state) {
     assert_int_equal(mem.bytes[UT_MEM_WEIGHTS], 0);
 }
 
+/* Only what lies behind the last block in use goes, and what is allocated stays as it is. */
+static void trimmed_blocks_are_given_back(void **state) {
+    struct failing_allocator counting;
+    utter_allocator allocator = failing_allocator_start(&counting);
+    struct ut_mem mem;
+    struct ut_arena arena;
+    ut_mem_init(&mem, &allocator);
+    ut_arena_init(&arena, &mem, UT_MEM_SESSION);
+    ut_arena_trim(&arena);
+    unsigned char *kept = ut_arena_alloc(&arena, 1, 1000);
+    memset(kept, 7, 1000);
+    uint64_t before = mem.bytes[UT_MEM_SESSION];
+    struct ut_arena_mark mark = ut_arena_mark(&arena);
+    for (int i = 0; i < 5; i++) {
+        assert_non_null(ut_arena_alloc(&arena, 1, 1 << 20));
+    }
+    uint64_t largest = mem.bytes[UT_MEM_SESSION];
+    ut_arena_trim(&arena);
+    assert_int_equal(mem.bytes[UT_MEM_SESSION], largest);
+    ut_arena_rewind(&arena, mark);
+    ut_arena_trim(&arena);
+    assert_int_equal(mem.bytes[UT_MEM_SESSION], before);
+    assert_int_equal(kept[0] + kept[999], 14);
+    memset(ut_arena_alloc(&arena, 3, 1 << 20), 1, 3 << 20);
+    ut_arena_free(&arena);
+    assert_int_equal(counting.n_blocks, 0);
+}
+
 static void overflow_fails(void **state) {
     struct ut_mem mem;
     struct ut_arena arena;
@@ -163,6 +191,7 @@ int main(void) {
         cmocka_unit_test(rewound_weights_are_used_again),
         cmocka_unit_test(rewound_large_blocks_are_given_back),
         cmocka_unit_test(weights_meet_the_limit),
+        cmocka_unit_test(trimmed_blocks_are_given_back),
         cmocka_unit_test(overflow_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

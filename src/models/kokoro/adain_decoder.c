@@ -151,14 +151,9 @@ static utter_status run_blocks(struct ut_kokoro_session *s, float *y, utter_erro
     return status;
 }
 
-utter_status ut_kokoro_decode(struct ut_kokoro_session *s, float **x, utter_error *err) {
-    size_t n_out = (size_t)s->model->decoder.decode[KOKORO_DECODE_BLOCKS - 1].n_out;
-    *x = ut_arena_alloc(&s->arena, 2 * (size_t)s->n_frames * n_out, sizeof **x);
-    if (!*x) {
-        return ut_fail_memory(err, 2 * (size_t)s->n_frames * n_out * sizeof **x);
-    }
+utter_status ut_kokoro_decode(struct ut_kokoro_session *s, float *x, utter_error *err) {
     struct ut_arena_mark mark = ut_arena_mark(&s->arena);
-    utter_status status = run_blocks(s, *x, err);
+    utter_status status = run_blocks(s, x, err);
     ut_arena_rewind(&s->arena, mark);
     return status;
 }

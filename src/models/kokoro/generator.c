@@ -26,6 +26,11 @@ struct stage_buffers { /* [n_rows, n_ch] each */
     int n_rows, n_ch;
 };
 
+/* Of the source's spectrum and of the last stage. */
+static int n_spectrum_rows(const struct ut_kokoro_session *s) {
+    return UT_KOKORO_SAMPLES_PER_FRAME / s->model->config.hop * s->n_frames + 1;
+}
+
 static void observe_indexed(const struct ut_kokoro_session *s, const char *format, int i, int j,
                             const float *data, int n_rows, int n_ch) {
     char stage[40];
@@ -210,30 +215,33 @@ static utter_status run_resblocks(struct ut_kokoro_session *s, int index,
     return status;
 }
 
-/* One stage; *out is allocated before the stage's other buffers and stays. */
-static utter_status run_stage(struct ut_kokoro_session *s, int index, const float *x, int n_rows,
-                              const float *har, int n_har_rows, float **out, int *n_out_rows,
-                              utter_error *err) {
-    const struct ut_kokoro *model = s->model;
+/* Rows that a stage makes of n_rows. */
+static int n_stage_rows(const struct ut_kokoro *model, int index, int n_rows) {
     bool last = index == model->config.n_upsamples - 1;
-    struct stage_buffers b = {.n_ch = model->generator.stages[index].up.n_out};
-    b.n_rows = n_rows * model->generator.stages[index].up.rate + (last ? 1 : 0);
+    return n_rows * model->generator.stages[index].up.rate + (last ? 1 : 0);
+}
+
+/* One stage: x, of n_rows rows, into room->out[index]. */
+static utter_status run_stage(struct ut_kokoro_session *s, int index, const float *x, int n_rows,
+                              const struct kokoro_room *room, utter_error *err) {
+    const struct ut_kokoro *model = s->model;
+    int n_har_rows = n_spectrum_rows(s);
+    struct stage_buffers b = {.sum = room->out[index],
+                              .n_rows = n_stage_rows(model, index, n_rows),
+                              .n_ch = model->generator.stages[index].up.n_out};
     size_t n = (size_t)b.n_rows * (size_t)b.n_ch;
-    b.sum = ut_arena_alloc(&s->arena, n, sizeof(float));
     struct ut_arena_mark mark = ut_arena_mark(&s->arena);
     b.in = ut_arena_alloc(&s->arena, n, sizeof(float));
     b.mid = ut_arena_alloc(&s->arena, n, sizeof(float));
     b.residual = ut_arena_alloc(&s->arena, n, sizeof(float));
-    if (!b.sum || !b.in || !b.mid || !b.residual) {
+    if (!b.in || !b.mid || !b.residual) {
         return ut_fail_memory(err, n * sizeof(float));
     }
     struct ut_moments moments;
-    utter_status status = run_noise(s, index, har, n_har_rows, &b, err);
+    utter_status status = run_noise(s, index, room->har, n_har_rows, &b, err);
     status = status ? status : begin_stage(s, index, x, n_rows, &b, &moments, err);
     status = status ? status : run_resblocks(s, index, &b, moments, err);
     ut_arena_rewind(&s->arena, mark);
-    *out = b.sum;
-    *n_out_rows = b.n_rows;
     return status;
 }
 
@@ -308,12 +316,14 @@ static void overlap_add(void *user, int begin, int end) {
     }
 }
 
-static utter_status synthesize(struct ut_kokoro_session *s, float *x, int n_rows, float *audio,
+static utter_status synthesize(struct ut_kokoro_session *s, float *x, int n_rows, float **audio,
                                utter_error *err) {
     const struct ut_kokoro *model = s->model;
     int n_fft = model->config.n_fft, n_bins = n_fft / 2 + 1;
+    size_t n_samples = (size_t)(n_rows - 1) * (size_t)model->config.hop;
     float *frames = ut_arena_alloc(&s->arena, (size_t)n_rows * (size_t)n_fft, sizeof *frames);
-    if (!frames) {
+    *audio = ut_arena_alloc(&s->arena, n_samples, sizeof **audio);
+    if (!frames || !*audio) {
         return ut_fail_memory(err, (size_t)n_rows * (size_t)n_fft * sizeof *frames);
     }
     utter_status status =
@@ -321,13 +331,14 @@ static utter_status synthesize(struct ut_kokoro_session *s, float *x, int n_rows
     struct spectrum spectrum = {s, x, n_bins};
     ut_pool_run(s->compute.pool, n_rows, SPECTRUM_BLOCK_ROWS, to_cartesian, &spectrum);
     ut_kokoro_linear(s, &model->generator.istft, x, frames, n_rows);
-    struct overlap overlap = {frames, model->generator.window, audio, n_rows,
+    struct overlap overlap = {frames, model->generator.window, *audio, n_rows,
                               n_fft,  model->config.hop};
     ut_pool_run(s->compute.pool, n_rows - 1, SPECTRUM_BLOCK_ROWS, overlap_add, &overlap);
+    ut_kokoro_observe(s, "audio", *audio, 1, (int)n_samples, 1);
     return status;
 }
 
-static utter_status post(struct ut_kokoro_session *s, const float *x, int n_rows, float *audio,
+static utter_status post(struct ut_kokoro_session *s, const float *x, int n_rows, float **audio,
                          utter_error *err) {
     static const struct ut_modulation leaky = {.slope = SLOPE_LAST};
     const struct ut_kokoro *model = s->model;
@@ -364,53 +375,63 @@ static utter_status show_post_in(struct ut_kokoro_session *s, const float *x, in
     return UTTER_OK;
 }
 
-/* Every stage keeps its output; the largest has three buffers beside it. Made as one block now,
- * where stage after stage would leave the smaller buffers of the one before behind. */
-utter_status ut_kokoro_reserve(struct ut_kokoro_session *s, utter_error *err) {
-    const struct ut_kokoro *model = s->model;
-    size_t n_rows = 2 * (size_t)s->n_frames, n_samples = n_rows * 300, largest = 0;
-    size_t n = n_samples + n_rows * (size_t)model->generator.stages[0].up.phases[0].n_in +
-               (n_samples / (size_t)model->config.hop + 1) * (size_t)(model->config.n_fft + 2);
-    for (int i = 0; i < model->config.n_upsamples; i++) {
-        const struct kokoro_upsample *up = &model->generator.stages[i].up;
-        n_rows *= (size_t)up->rate;
-        largest = UT_MAX(largest, (n_rows + 1) * (size_t)up->n_out);
-        n += (n_rows + 1) * (size_t)up->n_out;
-    }
-    size_t n_bytes = (n + 3 * largest) * sizeof(float) + SCRATCH_BYTES;
-    struct ut_arena_mark mark = ut_arena_mark(&s->arena);
-    void *block = ut_arena_alloc(&s->arena, n_bytes, 1);
-    ut_arena_rewind(&s->arena, mark);
-    return block ? UTTER_OK : ut_fail_memory(err, n_bytes);
+/* n floats behind `*at`, which they move on. */
+static size_t next_place(size_t *at, size_t n) {
+    size_t place = *at;
+    *at += (n + 15) / 16 * 16;
+    return place;
 }
 
-utter_status ut_kokoro_generate(struct ut_kokoro_session *s, const float *x, const float *har,
+utter_status ut_kokoro_make_room(struct ut_kokoro_session *s, struct kokoro_room *out,
+                                 utter_error *err) {
+    const struct ut_kokoro *model = s->model;
+    int n_rows = 2 * s->n_frames, last = model->config.n_upsamples - 1;
+    size_t n_x = (size_t)model->generator.stages[0].up.phases[0].n_in, n_kept = 0, n_stage = 0;
+    size_t x = next_place(&n_kept, (size_t)n_rows * n_x), stages[KOKORO_MAX_UPSAMPLES] = {0};
+    size_t har =
+        next_place(&n_kept, (size_t)n_spectrum_rows(s) * (size_t)(model->config.n_fft + 2));
+    for (int i = 0; i <= last; i++) {
+        n_rows = n_stage_rows(model, i, n_rows);
+        size_t n = (size_t)n_rows * (size_t)model->generator.stages[i].up.n_out;
+        stages[i] = i < last ? next_place(&n_kept, n) : 0;
+        n_kept = UT_MAX(n_kept, i < last ? 0 : n);
+        n_stage = UT_MAX(n_stage, n);
+    }
+    /* One block for this and for the largest stage's other three buffers, where stage after stage
+     * would leave the smaller ones of the one before behind. */
+    size_t n_bytes = (n_kept + 3 * n_stage) * sizeof(float) + SCRATCH_BYTES;
+    ut_arena_trim(&s->arena);
+    struct ut_arena_mark mark = ut_arena_mark(&s->arena);
+    float *kept = ut_arena_alloc(&s->arena, n_bytes, 1);
+    if (!kept) {
+        return ut_fail_memory(err, n_bytes);
+    }
+    ut_arena_rewind(&s->arena, mark);
+    kept = ut_arena_alloc(&s->arena, n_kept, sizeof *kept);
+    *out = (struct kokoro_room){.x = kept + x, .har = kept + har};
+    for (int i = 0; i <= last; i++) {
+        out->out[i] = kept + stages[i];
+    }
+    return UTTER_OK;
+}
+
+utter_status ut_kokoro_generate(struct ut_kokoro_session *s, const struct kokoro_room *room,
                                 float **audio, utter_error *err) {
     static const char *const names[KOKORO_MAX_UPSAMPLES] = {"generator 1", "generator 2",
                                                             "generator 3", "generator 4"};
     const struct ut_kokoro *model = s->model;
-    int n_rows = 2 * s->n_frames, n_har_rows = 300 / model->config.hop * n_rows + 1;
-    size_t n_samples = (size_t)n_rows * 300;
-    *audio = ut_arena_alloc(&s->arena, n_samples, sizeof **audio);
-    if (!*audio) {
-        return ut_fail_memory(err, n_samples * sizeof **audio);
-    }
-    struct ut_arena_mark mark = ut_arena_mark(&s->arena);
+    const float *x = room->x;
+    int n_rows = 2 * s->n_frames;
     utter_status status = UTTER_OK;
     for (int i = 0; i < model->config.n_upsamples && status == UTTER_OK; i++) {
-        float *out = NULL;
         ut_tally_begin(s->compute.tally, names[i]);
-        status = run_stage(s, i, x, n_rows, har, n_har_rows, &out, &n_rows, err);
-        x = out;
+        status = run_stage(s, i, x, n_rows, room, err);
+        n_rows = n_stage_rows(model, i, n_rows);
+        x = room->out[i];
     }
     if (status == UTTER_OK && s->request->observer) {
         status = show_post_in(s, x, n_rows, model->generator.conv_post.n_in, err);
     }
     ut_tally_begin(s->compute.tally, "samples");
-    status = status ? status : post(s, x, n_rows, *audio, err);
-    if (status == UTTER_OK) {
-        ut_kokoro_observe(s, "audio", *audio, 1, (int)n_samples, 1);
-    }
-    ut_arena_rewind(&s->arena, mark);
-    return status;
+    return status ? status : post(s, x, n_rows, audio, err);
 }

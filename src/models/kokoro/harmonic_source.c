@@ -164,11 +164,10 @@ static utter_status transform(struct ut_kokoro_session *s, const float *signal, 
     return UTTER_OK;
 }
 
-utter_status ut_kokoro_source(struct ut_kokoro_session *s, float **har, utter_error *err) {
+utter_status ut_kokoro_source(struct ut_kokoro_session *s, float *har, utter_error *err) {
     const struct kokoro_generator *g = &s->model->generator;
     int n_values = 2 * s->n_frames, n = n_values * SAMPLES_PER_VALUE;
     int n_rows = n / s->model->config.hop + 1, n_bins = s->model->config.n_fft / 2 + 1;
-    *har = ut_arena_alloc(&s->arena, (size_t)n_rows * 2 * (size_t)n_bins, sizeof **har);
     struct ut_arena_mark mark = ut_arena_mark(&s->arena);
     struct source src = {.s = s,
                          .w = g->source_w,
@@ -181,8 +180,8 @@ utter_status ut_kokoro_source(struct ut_kokoro_session *s, float **har, utter_er
     }
     src.noise_norm = (float)sqrt(norm);
     src.phase = accumulate_phase(&src);
-    if (!*har || !src.out || !src.phase) {
-        return ut_fail_memory(err, (size_t)n_rows * 2 * (size_t)n_bins * sizeof **har);
+    if (!src.out || !src.phase) {
+        return ut_fail_memory(err, (size_t)n * sizeof *src.out);
     }
     if (s->request->noise && s->request->n_noise != (size_t)n * (size_t)g->n_harmonics) {
         return ut_fail(err, UTTER_ERROR_MODEL,
@@ -191,9 +190,9 @@ utter_status ut_kokoro_source(struct ut_kokoro_session *s, float **har, utter_er
     }
     ut_pool_run(s->compute.pool, n_values, 4, make_samples, &src);
     ut_kokoro_observe(s, "gen_har_source", src.out, 1, n, 1);
-    utter_status status = transform(s, src.out, n, *har, n_rows, err);
+    utter_status status = transform(s, src.out, n, har, n_rows, err);
     if (status == UTTER_OK) {
-        ut_kokoro_observe(s, "gen_har", *har, 2 * n_bins, n_rows, 2 * n_bins);
+        ut_kokoro_observe(s, "gen_har", har, 2 * n_bins, n_rows, 2 * n_bins);
     }
     ut_arena_rewind(&s->arena, mark);
     return status;

@@ -195,14 +195,25 @@ UTTER_CHECKED utter_status ut_kokoro_predict_durations(struct ut_kokoro_session 
 UTTER_CHECKED utter_status ut_kokoro_encode_text(struct ut_kokoro_session *s, utter_error *err);
 /* Shared LSTM, F0 and N. */
 UTTER_CHECKED utter_status ut_kokoro_predict_prosody(struct ut_kokoro_session *s, utter_error *err);
-/* Makes room for all that follows, now that its length is known. */
-UTTER_CHECKED utter_status ut_kokoro_reserve(struct ut_kokoro_session *s, utter_error *err);
-/* AdaIN decoder: *x [2 * n_frames, channels of the last block]. */
-UTTER_CHECKED utter_status ut_kokoro_decode(struct ut_kokoro_session *s, float **x, utter_error *err);
-/* Harmonic source and its STFT: *har [120 * n_frames + 1, n_fft + 2]. */
-UTTER_CHECKED utter_status ut_kokoro_source(struct ut_kokoro_session *s, float **har, utter_error *err);
-UTTER_CHECKED utter_status ut_kokoro_generate(struct ut_kokoro_session *s, const float *x,
-                                              const float *har, float **audio, utter_error *err);
+/* Where the stages that follow leave what later ones read. */
+struct kokoro_room {
+    float *x;   /* [2 * n_frames, channels of the decoder's last block] */
+    float *har; /* [120 * n_frames + 1, n_fft + 2] */
+    /* Of each stage of the generator. The last one lies over all of the others: when it is first written, its
+     * stage's input has been made of them. */
+    float *out[KOKORO_MAX_UPSAMPLES];
+};
+/* Makes room for all that follows, now that its length is known, in place of that for the text. */
+UTTER_CHECKED utter_status ut_kokoro_make_room(struct ut_kokoro_session *s, struct kokoro_room *out,
+                                               utter_error *err);
+/* AdaIN decoder: x of the room. */
+UTTER_CHECKED utter_status ut_kokoro_decode(struct ut_kokoro_session *s, float *x, utter_error *err);
+/* Harmonic source and its STFT: har of the room. */
+UTTER_CHECKED utter_status ut_kokoro_source(struct ut_kokoro_session *s, float *har, utter_error *err);
+/* *audio [600 * n_frames] lives until the end of the run; of the room nothing is left. */
+UTTER_CHECKED utter_status ut_kokoro_generate(struct ut_kokoro_session *s,
+                                              const struct kokoro_room *room, float **audio,
+                                              utter_error *err);
 
 /* y = AdainResBlk1d(x): x [n_rows, n_in] with row pitch x_row; y [n_rows or twice as many, n_out] with row
  * pitch y_row. Takes scratch. */

@@ -178,7 +178,8 @@ static utter_status replace_har(struct ut_kokoro_session *s, float *har, utter_e
 
 static utter_status run(struct ut_kokoro_session *s, struct ut_kokoro_result *result,
                         utter_error *err) {
-    float *x, *har, *audio;
+    struct kokoro_room room;
+    float *audio;
     double start = ut_clock_s();
     struct ut_tally *tally = s->compute.tally;
     utter_status status = take_ids(s, &result->n_skipped_ids, err);
@@ -188,12 +189,12 @@ static utter_status run(struct ut_kokoro_session *s, struct ut_kokoro_result *re
     status = status ? status : ut_kokoro_predict_prosody(s, err);
     double predicted = ut_clock_s();
     ut_tally_begin(tally, "decoder");
-    status = status ? status : ut_kokoro_reserve(s, err);
-    status = status ? status : ut_kokoro_decode(s, &x, err);
+    status = status ? status : ut_kokoro_make_room(s, &room, err);
+    status = status ? status : ut_kokoro_decode(s, room.x, err);
     ut_tally_begin(tally, "source");
-    status = status ? status : ut_kokoro_source(s, &har, err);
-    status = status ? status : replace_har(s, har, err);
-    status = status ? status : ut_kokoro_generate(s, x, har, &audio, err);
+    status = status ? status : ut_kokoro_source(s, room.har, err);
+    status = status ? status : replace_har(s, room.har, err);
+    status = status ? status : ut_kokoro_generate(s, &room, &audio, err);
     status = status ? status : deliver(s, audio, &result->n_samples, err);
     result->n_frames = (uint32_t)s->n_frames;
     result->encode_s = encoded - start;

@@ -38,7 +38,7 @@ struct ut_backend_voice {
     /* The implementation's own fields follow. */
 };
 
-/* Scratch of one speaker at a time. */
+/* Scratch of one speaker at a time. Destroyed before its voice is closed. */
 struct ut_backend_session;
 
 /* What stands behind a unit: how long a pause belongs there. */
@@ -91,6 +91,8 @@ struct ut_speak_stats { /* `speak` adds to these, also when it fails */
     uint32_t n_skipped_symbols;
 };
 
+/* A table of functions, constant and shared. `open` gives a voice that `close` takes back; strings
+ * that `info`, `speaker_name`, `language` and `espeak_voice` return live as long as the voice. */
 struct ut_backend {
     const char *name;              /* "native" */
     bool supports_streaming;       /* samples arrive before the unit is finished */
@@ -137,6 +139,7 @@ struct ut_backend {
                           utter_trace_fn stage, void *user, utter_error *err);
 };
 
+/* The one that needs no model; the others are in native.h and ort_backend.h. */
 extern const struct ut_backend ut_backend_espeak;
 
 #endif

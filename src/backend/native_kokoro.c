@@ -3,6 +3,8 @@
 #include "backend/kokoro_voice.h"
 #include "models/kokoro/kokoro.h"
 
+/* `common` first: the functions of kokoro_voice.h are given this voice as theirs. Sessions
+ * alike. */
 struct kokoro_voice {
     struct ut_kokoro_voice common;
     struct ut_kokoro *model;
@@ -33,6 +35,7 @@ static void kokoro_close(struct ut_backend_voice *base) {
     }
 }
 
+/* Pointers into the model, which outlives them: kokoro_close frees the common part first. */
 static utter_status describe_loaded(struct kokoro_voice *voice, utter_error *err) {
     struct ut_kokoro_voice *common = &voice->common;
     struct ut_kokoro_info model;
@@ -113,6 +116,7 @@ static utter_status kokoro_session_create(const struct ut_backend_voice *base,
     return UTTER_OK;
 }
 
+/* Stages are counted when the run fails, too. */
 static utter_status kokoro_speak(struct ut_backend_session *base, const struct ut_unit *unit,
                                  const struct ut_speak_params *params, struct ut_speak_stats *stats,
                                  utter_error *err) {
@@ -139,6 +143,7 @@ static utter_status kokoro_speak(struct ut_backend_session *base, const struct u
     return status;
 }
 
+/* Opens the model for itself: the trace needs no names and no front end. */
 static utter_status kokoro_trace(const struct ut_backend_context *context, const char *path,
                                  const char *golden, const char *case_name, const char *out_path,
                                  utter_trace_fn stage, void *user, utter_error *err) {

@@ -3,6 +3,7 @@
 #include "backend/piper_voice.h"
 #include "compute/narrow.h"
 
+/* `common` first: the functions of piper_voice.h are given this voice as theirs. Sessions alike. */
 struct piper_voice {
     struct ut_piper_voice common;
     struct ut_piper *model;
@@ -33,6 +34,8 @@ static void piper_close(struct ut_backend_voice *base) {
     }
 }
 
+/* What the network says goes over what its configuration says: a model with one speaker has one
+ * whatever the list. Without a stochastic predictor noise_w has no effect, so 0 is shown. */
 static utter_status describe_loaded(struct piper_voice *voice, utter_error *err) {
     struct ut_piper_info model;
     utter_voice_info *info = &voice->common.info;
@@ -133,6 +136,7 @@ static utter_status piper_session_create(const struct ut_backend_voice *base,
     return UTTER_OK;
 }
 
+/* Stages are counted when the run fails, too. */
 static utter_status piper_speak(struct ut_backend_session *base, const struct ut_unit *unit,
                                 const struct ut_speak_params *params, struct ut_speak_stats *stats,
                                 utter_error *err) {

@@ -34,6 +34,7 @@ enum {
     RESERVE_STEP = 64 << 20
 };
 
+/* Padded to ALIGN, so that what lies behind it is aligned as the block is. */
 struct ut_arena_block {
     struct ut_arena_block *next;
     size_t capacity; /* bytes behind the header */
@@ -76,6 +77,7 @@ static struct ut_arena_block *reserve_block(struct ut_arena *arena, size_t capac
     return init_block(block, capacity, 0);
 }
 
+/* In bytes that count, as a reserved block has many more than are used. */
 static size_t sum_counted(const struct ut_arena_block *block) {
     size_t sum = 0;
     for (; block; block = block->next) {
@@ -98,6 +100,7 @@ static struct ut_arena_block *new_step(struct ut_arena *arena, size_t n) {
     return new_block(arena, UT_MAX(n, step));
 }
 
+/* A block for one allocation, in a list of its own: a rewind frees it. */
 static void *alloc_apart(struct ut_arena *arena, size_t n) {
     struct ut_arena_block *block = new_block(arena, n);
     if (!block) {
@@ -121,6 +124,7 @@ static bool advance(struct ut_arena *arena, size_t n) {
     return block != NULL;
 }
 
+/* Behind the last block, which becomes the current one. Blocks are few. */
 static void append(struct ut_arena *arena, struct ut_arena_block *block) {
     struct ut_arena_block **link = &arena->first;
     while (*link) {
@@ -130,7 +134,8 @@ static void append(struct ut_arena *arena, struct ut_arena_block *block) {
     arena->used = 0;
 }
 
-/* n bytes of the current block. */
+/* n bytes of the current block. Of a reserved block more becomes counted as it is used; ut_mem_use
+ * may refuse that. */
 static void *take(struct ut_arena *arena, size_t n, size_t n_wanted) {
     struct ut_arena_block *current = arena->current;
     size_t used = arena->used + n;
@@ -147,6 +152,7 @@ static void *take(struct ut_arena *arena, size_t n, size_t n_wanted) {
     return at;
 }
 
+/* Tries the current block, those behind it, a reserved one, one apart, a new one, in this order. */
 void *ut_arena_alloc(struct ut_arena *arena, size_t count, size_t size) {
     size_t n_wanted, n;
     if (!ut_mul_size(count, size, &n_wanted) || !ut_add_size(n_wanted, ALIGN - 1 + GAP, &n)) {
@@ -198,6 +204,7 @@ static void free_blocks(struct ut_arena *arena, struct ut_arena_block *block,
     }
 }
 
+/* A mark from before the first block goes back to the first. */
 void ut_arena_rewind(struct ut_arena *arena, struct ut_arena_mark mark) {
     const struct ut_arena_block *last = arena->current;
     size_t n = arena->used;

@@ -7,6 +7,8 @@
 
 struct ut_arena_block;
 
+/* Starts with ut_arena_init. `current` and `used` are where the next allocation goes; blocks behind
+ * `current` are free. */
 struct ut_arena {
     struct ut_mem *mem;
     enum ut_mem_owner owner;
@@ -16,6 +18,7 @@ struct ut_arena {
     bool failed; /* an allocation since the last reset returned NULL */
 };
 
+/* Allocates nothing: the first block comes with the first allocation. */
 void ut_arena_init(struct ut_arena *arena, struct ut_mem *mem, enum ut_mem_owner owner);
 
 /* count * size bytes aligned to 64, contents undefined; NULL on overflow or out of memory, and then

@@ -50,6 +50,7 @@ static void add_band(const struct head *h, int begin, int end) {
     }
 }
 
+/* The reverse of add_band: probabilities of the band's positions, 0 where there is none. */
 static void take_band(const struct head *h, int begin, int end) {
     int w = h->op->window, n = 2 * w + 1;
     for (int t = begin; t < end; t++) {
@@ -61,6 +62,8 @@ static void take_band(const struct head *h, int begin, int end) {
     }
 }
 
+/* Rows begin..end - 1 of the block, by one thread: scores [n, n_rows], softmax, then the values.
+ * Both products are convolutions of one tap. */
 static void attend_rows(void *user, int begin, int end) {
     const struct head *h = user;
     const struct ut_attention *op = h->op;

@@ -22,6 +22,8 @@ enum ut_precision {
     UT_PRECISION_INT8
 };
 
+/* What operations need besides their data. All of it is borrowed; only `tally` is written through
+ * it. */
 struct ut_compute {
     const struct ut_kernels *kernels;
     struct ut_pool *pool;
@@ -95,6 +97,7 @@ UTTER_CHECKED utter_status ut_tensor_load(struct ut_arena *arena, const struct u
 void ut_conv(const struct ut_compute *compute, const struct ut_layer *layer,
              const struct ut_conv *op);
 
+/* Rows of `op` over threads; counts and steps as kernels.h has them. */
 void ut_depthwise(const struct ut_compute *compute, const struct ut_depthwise *op);
 
 /* y = layer norm of x + add (add may be NULL) over n_ch channels, all with row pitch n_ch. */
@@ -108,6 +111,7 @@ void ut_layernorm(const struct ut_compute *compute, const struct ut_norm *norm, 
 /* y = tanh(a) * sigmoid(b), a and b the halves of the rows of x [n_rows, 2 * n_ch]. */
 void ut_gate(const struct ut_compute *compute, float *y, const float *x, int n_rows, int n_ch);
 
+/* x = x * Phi(x), the erf form, in place; x [n_rows, n_ch]. */
 void ut_gelu(const struct ut_compute *compute, float *x, int n_rows, int n_ch);
 
 /* y[t] = tanh(sum_i x[t * x_row + i] * w[i]) and, where `linear` is not NULL, the sum itself: the

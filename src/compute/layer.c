@@ -61,6 +61,7 @@ struct offsets {
     int n;
 };
 
+/* The same for every lane and panel, so the divisions are made once for a block. */
 static void list_offsets(const struct pack_job *job, int first, struct offsets *o) {
     const struct ut_layer_source *s = job->source;
     ptrdiff_t size = (ptrdiff_t)ut_dtype_size(s->weight->type);
@@ -74,6 +75,7 @@ static void list_offsets(const struct pack_job *job, int first, struct offsets *
     }
 }
 
+/* Whether a value was not finite; all are moved in either case. */
 static bool move_lane(const struct ut_layer_source *s, const struct offsets *o, char *dst,
                       const char *src) {
     bool bad = false;
@@ -141,6 +143,7 @@ static bool move_4_lanes(const struct ut_layer_source *s, const struct offsets *
     return bad[0] || bad[1] || bad[2] || bad[3];
 }
 
+/* Elements of a channel lie behind each other when taps are fastest and channels follow. */
 static bool in_fours(const struct ut_layer_source *s) {
     return s->weight->type == UT_F32 && s->tap_step == 1 && s->in_step == s->n_taps &&
            s->n_in * s->n_taps % 4 == 0;
@@ -166,6 +169,8 @@ static bool move_block(const struct pack_job *job, const struct offsets *o, char
     return bad;
 }
 
+/* Panels begin..end - 1, each by one thread. The last panel's unused lanes are zeros, so that
+ * kernels need no case for them. */
 static void pack_panels(void *user, int begin, int end) {
     struct pack_job *job = user;
     const struct ut_layer_source *s = job->source;
@@ -197,6 +202,8 @@ utter_status ut_layer_fail_not_finite(const struct ut_tensor *tensor, utter_erro
         tensor->name);
 }
 
+/* Scales stand beside 8-bit weights, or are steps that narrow arithmetic is to round to; only the
+ * former must be positive here. */
 static utter_status check_scales(const struct ut_layer_source *source, utter_error *err) {
     const struct ut_tensor *weight = source->weight, *scale = source->scale;
     uint64_t n = source->bias_offset + (uint64_t)source->n_out;
@@ -262,6 +269,7 @@ static uint16_t load_16(const struct ut_tensor *tensor, ptrdiff_t i) {
     return bits;
 }
 
+/* Any type that a weight may have, as float, without its scale. */
 static float element(const struct ut_tensor *tensor, ptrdiff_t i) {
     switch (tensor->type) {
     case UT_I8:
@@ -275,6 +283,7 @@ static float element(const struct ut_tensor *tensor, ptrdiff_t i) {
     }
 }
 
+/* The order [n_taps, n_in] is that of panels, whatever the tensor's own. */
 bool ut_layer_read_channel(const struct ut_layer_source *s, int o, float *w) {
     bool finite = true;
     float step = s->weight->type == UT_I8 ? ut_layer_scale(s, o) : 1;
@@ -352,6 +361,8 @@ static utter_status pack_halves(const struct ut_compute *compute,
     return status;
 }
 
+/* Minimal filtering where the source allows it and the sizes are worth it, else halves where
+ * allowed, else as stored. */
 static utter_status pack_floats(const struct ut_compute *compute, struct ut_arena *arena,
                                 const struct ut_layer_source *source, struct ut_layer *out,
                                 utter_error *err) {
@@ -420,6 +431,7 @@ utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *ar
                                                                                   source, out, err);
 }
 
+/* x - x is 0 for finite values only. */
 utter_status ut_tensor_load(struct ut_arena *arena, const struct ut_tensor *tensor, float **out,
                             utter_error *err) {
     size_t n = (size_t)ut_tensor_n_elements(tensor);

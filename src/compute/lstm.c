@@ -11,6 +11,7 @@
  * A multiple of the grain of a product, so that no thread is left with a short piece. */
 enum { BLOCK_ROWS = 192 };
 
+/* Both directions; each thread uses the members of one, those of the other lie beside them. */
 struct chain {
     const struct ut_kernels *kernels;
     const struct ut_lstm *lstm;
@@ -22,6 +23,7 @@ struct chain {
     int first[2], n; /* the block: its first row in time, its rows */
 };
 
+/* gates = W x + both biases, for the rows of the block at once. */
 static void project(const struct ut_compute *compute, const struct chain *chain, const float *x,
                     ptrdiff_t x_row, int direction) {
     struct ut_conv op = {.x = x + chain->first[direction] * x_row,
@@ -67,6 +69,7 @@ static void recur_directions(void *user, int begin, int end) {
     }
 }
 
+/* Cells and first hidden states are zeros, as in torch without an initial state. */
 static bool allocate(struct chain *chain, struct ut_arena *arena, int n_rows) {
     size_t n_hidden = (size_t)chain->lstm->n_hidden, n_block = (size_t)UT_MIN(n_rows, BLOCK_ROWS);
     float *zeros = ut_arena_alloc(arena, n_hidden, sizeof *zeros);
@@ -86,6 +89,8 @@ static bool allocate(struct chain *chain, struct ut_arena *arena, int n_rows) {
     return true;
 }
 
+/* The backward chain's blocks come from the end of time; in each, rows lie in the order of time and
+ * are gone through backwards. */
 bool ut_lstm_run(const struct ut_compute *compute, struct ut_arena *arena,
                  const struct ut_lstm *lstm, const float *x, ptrdiff_t x_row, float *y,
                  ptrdiff_t y_row, int n_rows) {

@@ -47,6 +47,7 @@ static ptrdiff_t row_pitch(int n_ch) {
     return (n_ch + 15) / 16 * 16 + 16;
 }
 
+/* For each point: the inputs of all pieces, and the products of a group. */
 static size_t floats_of(const struct ut_minimal_scheme *scheme, int n_in, int n_tiles,
                         int n_group) {
     ptrdiff_t tile = scheme->n_pieces * row_pitch(n_in) + row_pitch(n_group);
@@ -88,6 +89,7 @@ static const struct ut_minimal_scheme *built_in(int n_in, int n_out, int n_taps)
     }
 }
 
+/* The table's rules first: they are what `utter tune` measured on this machine. */
 const struct ut_minimal_scheme *ut_minimal_choose(const struct ut_compute *compute, int n_in,
                                                   int n_out, int n_taps) {
     if (compute->exact) {
@@ -197,6 +199,8 @@ static void pack_piece(const double *kernel, int n_taps, const float *from, size
     }
 }
 
+/* The transform is linear in the taps, so it works on packed panels as on weights: the sum of taps
+ * of a panel is a panel. */
 static void pack_panels(void *user, int begin, int end) {
     const struct pack_job *job = user;
     const struct ut_minimal_scheme *s = job->scheme;
@@ -258,6 +262,8 @@ int ut_minimal_grid(const struct ut_layer *layer) {
     return layer->minimal ? layer->minimal->scheme->n_outputs : 1;
 }
 
+/* A tile of n_outputs rows, dilation apart, reads n_outputs + all taps - 1 of them; `dilation`
+ * tiles interleave into a column. */
 int ut_minimal_input_rows(const struct ut_minimal *minimal, int dilation, int n_tiles) {
     const struct ut_minimal_scheme *s = minimal->scheme;
     return n_tiles * s->n_outputs + (s->n_pieces * s->n_piece_taps - 1) * dilation;
@@ -286,6 +292,7 @@ static struct ut_filter_tiles tiles_of(const struct ut_minimal_part *part) {
                                     .n_tiles = part->n_tiles};
 }
 
+/* Each piece sees the input shifted by its own taps. */
 void ut_minimal_transform(const struct ut_minimal_part *part, const float *x, ptrdiff_t x_row,
                           int n_rows) {
     const struct ut_minimal_scheme *s = part->layer->minimal->scheme;
@@ -303,6 +310,8 @@ void ut_minimal_transform(const struct ut_minimal_part *part, const float *x, pt
     }
 }
 
+/* A product per point: [n_tiles, n_pieces * n_in] by the point's panels, then one transform
+ * back. */
 void ut_minimal_finish(const struct ut_minimal_part *part, int first_channel,
                        const struct ut_conv *store) {
     const struct ut_layer *layer = part->layer;
@@ -335,6 +344,7 @@ void ut_minimal_finish(const struct ut_minimal_part *part, int first_channel,
 /* ---- Whole convolutions -------------------------------------------------------------------------
  */
 
+/* Whole columns, a multiple of FEW_TILES where the dilation lets it be. */
 int ut_minimal_tiles(const struct ut_layer *layer, int dilation, int n_rows) {
     int all = (n_rows / layer->minimal->scheme->n_outputs + dilation) / dilation * dilation;
     int wanted = UT_MIN(UT_MAX(all / WANTED_BLOCKS, FEW_TILES), MANY_TILES);
@@ -367,6 +377,7 @@ static void finish_groups(const struct conv_job *job, const struct ut_minimal_pa
     }
 }
 
+/* A part is transformed once for all output channels; memory is that of the thread's slot. */
 static void conv_tiles(void *user, int begin, int end) {
     struct conv_job *job = user;
     const struct ut_conv *op = job->op;
@@ -383,6 +394,8 @@ static void conv_tiles(void *user, int begin, int end) {
     ut_slots_give(&job->slots, slot);
 }
 
+/* The rows that exist behind op's own are n_taps - 1 dilations more: what the plain convolution
+ * reads. */
 bool ut_minimal_conv(const struct ut_compute *compute, struct ut_arena *arena,
                      const struct ut_layer *layer, const struct ut_conv *op) {
     if (!layer->minimal) {

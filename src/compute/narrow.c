@@ -33,6 +33,8 @@ struct pack_job {
     _Atomic bool bad; /* a value is not finite */
 };
 
+/* Panels of a wave, each by one thread, in scratch of its own. A scale of 0 asks the packer to find
+ * it. */
 static void pack_panels(void *user, int begin, int end) {
     struct pack_job *job = user;
     const struct ut_narrow_layer *layer = job->layer;
@@ -110,6 +112,7 @@ utter_status ut_narrow_pack(const struct ut_compute *compute, const struct ut_na
     return status ? status : pack_all(compute, arena->mem, source, out, n_panels, err);
 }
 
+/* The layer keeps only sizes and bias of its own; its panels are the narrow one's. */
 utter_status ut_narrow_pack_layer(const struct ut_compute *compute, struct ut_arena *arena,
                                   const struct ut_layer_source *source, int zero,
                                   struct ut_layer *out, utter_error *err) {
@@ -134,6 +137,8 @@ utter_status ut_narrow_pack_layer(const struct ut_compute *compute, struct ut_ar
 /* ---- For files and for parts of a layer ---------------------------------------------------------
  */
 
+/* A channel may lie in several runs (transposed weights): the largest step of them holds for
+ * all. */
 void ut_narrow_steps(const float *w, size_t n_outer, size_t n_ch, size_t n_inner, float *steps) {
     memset(steps, 0, n_ch * sizeof *steps);
     for (size_t i = 0; i < n_outer * n_ch; i++, w += n_inner) {
@@ -195,6 +200,7 @@ struct conv_job {
     const struct ut_narrow_conv *op;
 };
 
+/* Row t as the first; rows without data are not stored and stay so. */
 static struct ut_narrow_rows rows_from(const struct ut_narrow_rows *rows, int t) {
     struct ut_narrow_rows part = *rows;
     if (rows->data) {

@@ -10,6 +10,7 @@ struct conv_job {
     void (*kernel)(const struct ut_conv *op);
 };
 
+/* Rows are independent, so a part is the same operation with its pointers moved. */
 static void conv_rows(void *user, int begin, int end) {
     const struct conv_job *job = user;
     struct ut_conv part = *job->op;
@@ -22,6 +23,7 @@ static void conv_rows(void *user, int begin, int end) {
     job->kernel(&part);
 }
 
+/* The caller's addends and pitches, the layer's weights. */
 void ut_conv(const struct ut_compute *compute, const struct ut_layer *layer,
              const struct ut_conv *op) {
     struct ut_conv whole = *op;
@@ -128,6 +130,7 @@ struct tanh_job {
     int n;
 };
 
+/* The sums go where they are wanted, or into y first: tanh is taken in place then. */
 static void tanh_rows(void *user, int begin, int end) {
     const struct tanh_job *j = user;
     float *sum = j->linear ? j->linear : j->y;

@@ -14,6 +14,7 @@ enum {
     READ_BYTES = 96 << 20 /* more than most last-level caches */
 };
 
+/* One pool run. Each item writes a place of its own, so nothing is shared between threads. */
 struct turn {
     double (*loop)(long n);
     float (*read)(const float *x, size_t n);
@@ -50,6 +51,7 @@ static double best_turn(struct ut_pool *pool, int n_items, int n_turns,
     return best_s;
 }
 
+/* 0 where the level has no such arithmetic. */
 static double measure_loop(const struct ut_compute *compute, struct turn *turn,
                            double (*loop)(long n)) {
     int n_items = ut_pool_threads(compute->pool) * ITEMS_PER_THREAD;
@@ -64,6 +66,7 @@ static double measure_loop(const struct ut_compute *compute, struct turn *turn,
     return seconds > 0 ? n_macs / seconds : 0;
 }
 
+/* All of it is read in every turn, as whole items by whichever thread comes. */
 static bool measure_reading(const struct ut_compute *compute, struct ut_mem *mem, struct turn *turn,
                             double *bytes_per_s) {
     int n_items = ut_pool_threads(compute->pool) * ITEMS_PER_THREAD;

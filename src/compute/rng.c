@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+/* The counter is (block, stream), the key the seed; constants and rounds as published. */
 void ut_rng_block(uint64_t seed, uint32_t stream, uint64_t block, uint32_t out[4]) {
     uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32), c2 = stream, c3 = 0;
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
@@ -30,6 +31,7 @@ static void box_muller(uint32_t a, uint32_t b, float out[2]) {
     out[1] = (float)(radius * sin(angle));
 }
 
+/* In double, rounded at the end. A block gives four values and is made once for those in a row. */
 void ut_rng_normal(uint64_t seed, uint32_t stream, uint64_t first, float *dst, size_t n) {
     float values[4];
     uint64_t held = UINT64_MAX;
@@ -46,6 +48,7 @@ void ut_rng_normal(uint64_t seed, uint32_t stream, uint64_t first, float *dst, s
     }
 }
 
+/* A stream of its own, so that seeds and noise never use the same words. */
 uint64_t ut_rng_derive(uint64_t seed, uint64_t index) {
     uint32_t words[4];
     ut_rng_block(seed, 0x75747472u, index, words);

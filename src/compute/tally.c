@@ -19,6 +19,7 @@ void ut_tally_begin_unit(struct ut_tally *tally) {
     }
 }
 
+/* Stages that come again go on; names are compared, not pointers. NULL when the table is full. */
 static struct ut_tally_stage *stage_of(struct ut_tally *tally, const char *name) {
     for (int i = 0; i < tally->n_stages; i++) {
         if (strcmp(tally->stages[i].name, name) == 0) {
@@ -33,6 +34,8 @@ static struct ut_tally_stage *stage_of(struct ut_tally *tally, const char *name)
     return stage;
 }
 
+/* Processor time is that of the whole process: with several sessions at work it is all of
+ * theirs. */
 void ut_tally_begin(struct ut_tally *tally, const char *name) {
     if (!tally) {
         return;

@@ -46,6 +46,8 @@ utter_status ut_time_conv_pack(const struct ut_compute *compute, struct ut_arena
                : ut_narrow_pack_layer(compute, arena, &any, zero, out, err);
 }
 
+/* By shapes only: the blocks, and with them the rounding of statistics, are the same on every
+ * machine. */
 static int block_rows_of(int n_ch, int n_rows) {
     int rows = BLOCK_FLOATS / n_ch / ROW_STEP * ROW_STEP;
     rows = UT_MIN(UT_MAX(rows, MIN_BLOCK_ROWS), MAX_BLOCK_ROWS);
@@ -74,6 +76,7 @@ struct block {
     int t, n_rows;
 };
 
+/* Rows of `from` into the block from row `at` on, in the layer's arithmetic. */
 static void gather_rows(const struct job *job, const struct ut_modulate *from,
                         const struct block *block, int at) {
     const struct ut_narrow_layer *narrow = job->layer->narrow;
@@ -204,6 +207,7 @@ static void convolve_narrow(const struct job *job, const struct block *block, in
     layer->kind->conv(&conv);
 }
 
+/* Statistics of the block's own channels, from the rows just written. */
 static void convolve(const struct job *job, const struct block *block, int first_channel) {
     const struct ut_time_conv *op = job->op;
     int n_layer = job->layer->n_out, n_out = UT_MIN(job->group, n_layer - first_channel);
@@ -216,6 +220,7 @@ static void convolve(const struct job *job, const struct block *block, int first
     }
 }
 
+/* Nothing to modulate, to round or to pad: the kernel reads the caller's rows. */
 static bool reads_in_place(const struct job *job) {
     const struct ut_time_conv *op = job->op;
     return !op->modulation && !job->layer->narrow && !job->layer->minimal && op->pad == 0 &&
@@ -264,6 +269,7 @@ static void run_items(void *user, int begin, int end) {
     }
 }
 
+/* Groups of whole panels; more than one only where there are too few blocks to share. */
 static void split(struct job *job) {
     const struct ut_narrow_layer *narrow = job->layer->narrow;
     int n_out = job->layer->n_out;
@@ -274,6 +280,7 @@ static void split(struct job *job) {
     job->n_groups = (n_out + job->group - 1) / job->group;
 }
 
+/* For the largest block; smaller ones use the beginning. */
 static void size_copies(struct job *job) {
     const struct ut_narrow_layer *narrow = job->layer->narrow;
     size_t row = narrow ? narrow->kind->row_bytes(job->layer->n_in)
@@ -290,6 +297,7 @@ static void size_copies(struct job *job) {
     job->slots.n = ut_pool_threads(job->compute->pool);
 }
 
+/* An item writes rows and channels, and statistics, that no other item writes. */
 bool ut_time_conv_run(const struct ut_compute *compute, struct ut_arena *arena,
                       const struct ut_layer *layer, const struct ut_time_conv *op) {
     struct job job = {.compute = compute, .layer = layer, .op = op};
@@ -364,6 +372,7 @@ static void combine(const struct ut_moments *m, int c, double *mean, double *m2)
     }
 }
 
+/* In double: with a mean far from zero the shift is a difference of large numbers. */
 void ut_adain_fold(const struct ut_moments *moments, const float *style, float eps, float *scale,
                    float *shift) {
     int n_ch = moments->n_ch;

@@ -9,6 +9,7 @@
 
 #include "base/checked.h"
 
+/* Files of these formats are taken for models whatever their name. */
 static const char *const extensions[] = {".onnx", ".pth", ".gguf"};
 /* Other .safetensors files hold voices, recorded traces and much else. */
 static const char *const whole_names[] = {"voice.safetensors", "model.safetensors",
@@ -38,7 +39,8 @@ bool ut_model_is_named(const char *name) {
     return false;
 }
 
-/* The one model file of a folder. */
+/* The one model file of a folder. Counts them all, so that the message can tell how many there are;
+ * the last one found serves as the example. */
 static utter_status find_in_folder(const char *folder, char *path, utter_error *err) {
     DIR *dir = opendir(folder);
     if (!dir) {
@@ -74,6 +76,8 @@ static utter_status find_in_folder(const char *folder, char *path, utter_error *
     return UTTER_OK;
 }
 
+/* Paths close to PATH_MAX are refused, so that names beside the model may be built without a check
+ * each. */
 utter_status ut_model_find(const char *path, char model_path[PATH_MAX], utter_error *err) {
     struct stat st;
     if (strlen(path) > PATH_MAX - 64) {
@@ -87,6 +91,7 @@ utter_status ut_model_find(const char *path, char model_path[PATH_MAX], utter_er
     return UTTER_OK;
 }
 
+/* Read into memory and not mapped: it is small, parsed at once and then freed. */
 utter_status ut_config_read(struct ut_mem *mem, const char *path, char **text, size_t *n,
                             utter_error *err) {
     *text = NULL;

@@ -12,12 +12,14 @@
 
 enum { MAX_NAME = 256 };
 
+/* What was declared of a tensor, for when its data comes. */
 struct planned {
     enum ut_dtype type;
     size_t n_elements;
     size_t n_outer, n_ch; /* of a tensor in 8 bits: [n_outer, n_ch, the rest] */
 };
 
+/* `values` is grown to the largest tensor and used for all. */
 struct ut_model_writer {
     const struct ut_import *import;
     struct ut_gguf_writer *gguf;
@@ -83,6 +85,7 @@ void ut_model_writer_destroy(struct ut_model_writer *writer) {
     }
 }
 
+/* Biases, norms and tables of one row: too small to be worth a loss of bits. */
 static bool is_vector(const struct ut_tensor *tensor) {
     int n_wide = 0;
     for (int i = 0; i < tensor->n_dims; i++) {
@@ -95,6 +98,7 @@ static bool is_float(enum ut_dtype type) {
     return type == UT_F32 || type == UT_F16 || type == UT_BF16 || type == UT_F64;
 }
 
+/* With 8 bits asked for, what is no convolution keeps half precision if it has it. */
 static enum ut_dtype type_for(const struct ut_import *import, const struct ut_tensor *tensor,
                               enum ut_tensor_role role) {
     if (role == UT_TENSOR_EXACT || is_vector(tensor)) {
@@ -139,6 +143,7 @@ static utter_status declare_scales(struct ut_model_writer *writer, const struct 
     return ut_gguf_put_tensor(writer->gguf, &header, err);
 }
 
+/* A copy of the header goes into the file; `tensor` may be freed afterwards. */
 utter_status ut_model_writer_declare(struct ut_model_writer *writer, const struct ut_tensor *tensor,
                                      enum ut_tensor_role role, utter_error *err) {
     struct ut_tensor header = *tensor;
@@ -168,6 +173,7 @@ utter_status ut_model_writer_declare(struct ut_model_writer *writer, const struc
     return plan->type == UT_I8 ? declare_scales(writer, plan, tensor->name, err) : UTTER_OK;
 }
 
+/* Every value is looked at: a file that utter writes is one that it accepts. */
 static utter_status read_values(struct ut_model_writer *writer, const struct ut_tensor *tensor,
                                 size_t n, utter_error *err) {
     if (n > writer->values_capacity) {
@@ -191,6 +197,7 @@ static utter_status read_values(struct ut_model_writer *writer, const struct ut_
     return UTTER_OK;
 }
 
+/* False when the caller wants to stop. */
 static bool report(struct ut_model_writer *writer, const char *name) {
     const struct ut_import *import = writer->import;
     utter_import_progress progress = {
@@ -204,7 +211,8 @@ static bool report(struct ut_model_writer *writer, const char *name) {
     return !import->progress || import->progress(import->progress_user, &progress);
 }
 
-/* writer->values in 8 bits, and their scales behind. */
+/* writer->values in 8 bits, and their scales behind. In place: the k-th byte lies at or before the
+ * k-th float. */
 static utter_status put_rounded(struct ut_model_writer *writer, const struct planned *plan,
                                 utter_error *err) {
     size_t n_bytes = plan->n_ch * sizeof(float);
@@ -223,6 +231,7 @@ static utter_status put_rounded(struct ut_model_writer *writer, const struct pla
     return status;
 }
 
+/* The tensor that was declared at this place: names are not compared again. */
 utter_status ut_model_writer_put(struct ut_model_writer *writer, const struct ut_tensor *tensor,
                                  utter_error *err) {
     const struct planned *plan = &writer->tensors[writer->n_put];
@@ -248,6 +257,8 @@ utter_status ut_model_writer_put(struct ut_model_writer *writer, const struct ut
                                         : ut_fail(err, UTTER_ERROR_CANCELLED, "cancelled");
 }
 
+/* The type is that of most elements, but 8 bits where there are any: biases and norms stay
+ * float. */
 utter_status ut_model_writer_finish(struct ut_model_writer *writer, utter_import_result *result,
                                     utter_error *err) {
     enum ut_dtype most = UT_F32;

@@ -10,6 +10,7 @@
 
 enum { MAX_CASES = 256, MAX_STAGES = 4096, MAX_CASE_NAME = 64 };
 
+/* All stages of all cases stay in the arena until the file is written. */
 struct ut_tracer {
     const struct ut_tracer_family *family;
     struct ut_weights *golden;
@@ -29,12 +30,14 @@ struct ut_arena *ut_tracer_arena(struct ut_tracer *tracer) {
     return &tracer->arena;
 }
 
+/* The recording's tensor CASE.STAGE; NULL when it has none. */
 static const struct ut_tensor *input(const struct ut_tracer *t, const char *stage) {
     char name[MAX_CASE_NAME + 32];
     snprintf(name, sizeof name, "%s.%s", t->case_name, stage);
     return ut_weights_find(t->golden, name);
 }
 
+/* From the end: a stage that comes in several calls was put last. */
 static struct ut_tensor *find_stage(struct ut_tracer *t, const char *name) {
     for (size_t i = t->n_stages; i-- > 0;) {
         if (strcmp(t->stages[i].name, name) == 0) {
@@ -44,6 +47,7 @@ static struct ut_tensor *find_stage(struct ut_tracer *t, const char *name) {
     return NULL;
 }
 
+/* Filled with zeros, so that rows nobody puts are defined. */
 static struct ut_tensor *new_stage(struct ut_tracer *t, const char *name, enum ut_trace_order order,
                                    int n_ch, int total) {
     size_t n = (size_t)n_ch * (size_t)total;
@@ -70,6 +74,8 @@ static struct ut_tensor *new_stage(struct ut_tracer *t, const char *name, enum u
     return &t->stages[t->n_stages++];
 }
 
+/* Models compute with channels last; golden files of some stages have time last, hence the two
+ * steps. */
 void ut_tracer_put(struct ut_tracer *tracer, const char *stage, enum ut_trace_order order,
                    const float *data, ptrdiff_t row, int first, int n_rows, int total, int n_ch) {
     char name[MAX_CASE_NAME + 32];
@@ -102,6 +108,7 @@ float *ut_tracer_floats(struct ut_tracer *tracer, const char *input_name, size_t
     return values;
 }
 
+/* Values beyond 32 bits become -1, which no model takes for an id. */
 int32_t *ut_tracer_ints(struct ut_tracer *tracer, const char *input_name, size_t *n,
                         utter_status *status, utter_error *err) {
     const struct ut_tensor *tensor = *status ? NULL : input(tracer, input_name);
@@ -132,7 +139,8 @@ int32_t *ut_tracer_ints(struct ut_tracer *tracer, const char *input_name, size_t
     return values;
 }
 
-/* Error and signal-to-noise ratio against the golden tensor of the same name and size. */
+/* Error and signal-to-noise ratio against the golden tensor of the same name and size. 200 dB
+ * stands for equal; a silent reference counts as 1e-30. */
 static void compare(const struct ut_tensor *golden, const struct ut_tensor *out, float *scratch,
                     utter_trace_stage *stage) {
     uint64_t n = ut_tensor_n_elements(out);
@@ -151,6 +159,7 @@ static void compare(const struct ut_tensor *golden, const struct ut_tensor *out,
     stage->snr_db = noise == 0 ? 200 : 10 * log10(fmax(signal, 1e-30) / noise);
 }
 
+/* Stages from `first` on, which are those of one case. */
 static utter_status report(struct ut_tracer *t, size_t first, utter_error *err) {
     for (size_t i = first; t->report && i < t->n_stages; i++) {
         const struct ut_tensor *out = &t->stages[i],
@@ -190,6 +199,7 @@ static size_t list_cases(const struct ut_tracer *t, char cases[MAX_CASES][MAX_CA
     return n;
 }
 
+/* In the order of their names, so that a run's output does not depend on the file's order. */
 static utter_status run_cases(struct ut_tracer *t, const char *golden, const char *only,
                               utter_error *err) {
     char cases[MAX_CASES][MAX_CASE_NAME];

@@ -21,6 +21,7 @@ struct parsed {
     bool quantized, half;
 };
 
+/* Without regard to case. */
 static bool is_one_of(const char *token, size_t n, const char *const *words, size_t n_words) {
     for (size_t i = 0; i < n_words; i++) {
         if (strlen(words[i]) == n && strncasecmp(token, words[i], n) == 0) {
@@ -60,6 +61,8 @@ static bool take_token(const char *token, size_t n, struct parsed *out, int *n_o
     return narrow || half || is_one_of(token, n, originals, UT_COUNT(originals));
 }
 
+/* From the end of the name, token by token, parted by _ . and -, until one says nothing of
+ * precision. */
 static struct parsed parse(const char *name) {
     const char *dot = strrchr(name, '.');
     size_t end = dot ? (size_t)(dot - name) : strlen(name);
@@ -94,6 +97,7 @@ static enum ut_variant_format format_of(const char *name) {
     return ut_path_ends_with(name, ".onnx") ? UT_VARIANT_ONNX : UT_VARIANT_OWN;
 }
 
+/* Equal up to where the precision begins. Case counts. */
 static bool same_model(const char *a, const char *b) {
     size_t n = parse(a).n_stem;
     return n == parse(b).n_stem && memcmp(a, b, n) == 0;
@@ -111,6 +115,7 @@ static int compare(const void *a, const void *b) {
     return strcmp(x->path, y->path);
 }
 
+/* False for what is no regular file, or whose path is too long. */
 static bool describe(const char *folder, size_t n_folder, const char *name,
                      struct ut_variant *out) {
     struct stat st;
@@ -124,8 +129,8 @@ static bool describe(const char *folder, size_t n_folder, const char *name,
     return true;
 }
 
-/* Model files of a folder (n_folder bytes, its slash included, or none) that `wanted` says yes to.
- */
+/* Model files of a folder (n_folder bytes of `folder`, its slash included, or none): those that are
+ * variants of `like`, itself not among them, or all where that is NULL. At most UT_MAX_VARIANTS. */
 static utter_status list(struct ut_mem *mem, const char *folder, size_t n_folder, const char *like,
                          struct ut_variants *out, utter_error *err) {
     char path[PATH_MAX];
@@ -181,6 +186,7 @@ utter_status ut_variants_find(struct ut_mem *mem, const char *path, struct ut_va
     return UTTER_OK;
 }
 
+/* UT_VARIANT_ORIGINAL is the largest kind, so the most precise is the one of the highest kind. */
 utter_status ut_variants_best(struct ut_mem *mem, const char *folder,
                               enum ut_variant_format preferred, char path[PATH_MAX],
                               utter_error *err) {

@@ -6,6 +6,8 @@ void utter_compare_options_init(utter_compare_options *options) {
     *options = (utter_compare_options){.size = sizeof *options};
 }
 
+/* `out` is read first for its size alone: a wrong one is told before the work is done. No engine is
+ * needed, so memory comes from the options' allocator. */
 utter_status utter_compare(const utter_sound *reference, const utter_sound *test,
                            const utter_compare_options *options, utter_quality *out,
                            utter_error *err) {

@@ -1,5 +1,5 @@
 /* The engine: what all voices share. Memory functions, kernels of one processor level, a thread
- * pool, the log. */
+ * pool, the log. An engine outlives its voices and streams; it may be used from several threads. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +63,7 @@ static utter_status keep_path(utter_engine *engine, const char *path, utter_erro
     return !path || engine->onnxruntime_path ? UTTER_OK : ut_fail_memory(err, strlen(path) + 1);
 }
 
+/* `names` in the order of enum ut_precision. */
 static utter_status choose_precision(const utter_engine_options *options,
                                      struct ut_compute *compute, utter_error *err) {
     static const char *const names[] = {"auto", "f32", "bf16", "int8"};
@@ -79,6 +80,8 @@ static utter_status choose_precision(const utter_engine_options *options,
                               : UTTER_OK;
 }
 
+/* Whatever was set up before a failure is taken down by utter_engine_destroy, which takes an engine
+ * without a pool. A tuning that cannot be used is no failure. */
 utter_status utter_engine_create(const utter_engine_options *options, utter_engine **out,
                                  utter_error *err) {
     utter_engine_options known;
@@ -126,6 +129,7 @@ utter_status utter_engine_create(const utter_engine_options *options, utter_engi
     return UTTER_OK;
 }
 
+/* The block goes back through a ut_mem of the moment: the one inside it cannot free itself. */
 void utter_engine_destroy(utter_engine *engine) {
     if (engine) {
         struct ut_mem last;
@@ -150,6 +154,7 @@ void utter_engine_memory(const utter_engine *engine, utter_memory *out) {
     ut_options_write(out, &memory, sizeof memory);
 }
 
+/* Independent atomics: the counts of a moment, not of one instant. */
 void utter_engine_counters(const utter_engine *engine, utter_counters *out) {
     utter_counters counters = {
         .size = sizeof counters,
@@ -162,6 +167,7 @@ void utter_engine_counters(const utter_engine *engine, utter_counters *out) {
     ut_options_write(out, &counters, sizeof counters);
 }
 
+/* Uses all threads of the pool for some tenths of a second: not while voices speak. */
 utter_status utter_engine_peaks(utter_engine *engine, utter_peaks *out, utter_error *err) {
     struct ut_peaks peaks;
     if (!engine || !out) {
@@ -191,6 +197,7 @@ utter_status utter_trace(utter_engine *engine, const char *path, const char *gol
     return ut_native_trace(&engine->context, path, golden, case_name, out_path, stage, user, err);
 }
 
+/* For what the library hands out as plain strings (voice.c, hand_out). */
 void utter_free(void *block) {
     free(block);
 }

@@ -6,6 +6,7 @@ void utter_import_options_init(utter_import_options *options) {
     *options = (utter_import_options){.size = sizeof *options};
 }
 
+/* A result is optional; its size is checked before the work is done. */
 utter_status utter_import(utter_engine *engine, const char *path, const char *out_path,
                           const utter_import_options *options, utter_import_result *result,
                           utter_error *err) {

@@ -1,7 +1,7 @@
 /* Joining units: a guard against samples that are no numbers, peak scaling, ramps at the ends,
  * volume. A model's sentence may start or end away from zero, and beside silence that step is a
  * click; only then are 2.5 ms ramped, and nothing else of a unit is ever altered but by volume and
- * the limit of full scale. */
+ * the limit of full scale. One thread at a time: that of the stream. */
 #include "speech/join.h"
 
 #include <math.h>
@@ -27,6 +27,7 @@ void ut_join_free(struct ut_join *join) {
     ut_join_init(join, join->mem);
 }
 
+/* The block of the unit that normalizing keeps stays from text to text. */
 void ut_join_start(struct ut_join *join, const struct ut_join_settings *settings) {
     join->settings = *settings;
     join->stop = UT_JOIN_GOES_ON;
@@ -45,6 +46,7 @@ void ut_join_begin(struct ut_join *join) {
     join->n_unit = 0;
 }
 
+/* The one place where the sink is called. Once it said stop, nothing is sent any more. */
 static bool send(struct ut_join *join, const float *samples, size_t n) {
     if (join->first_s == 0) {
         join->first_s = ut_clock_s();
@@ -89,6 +91,7 @@ static bool stream(struct ut_join *join, const float *samples, size_t n, float g
     return true;
 }
 
+/* The join's sink while normalizing: nothing is heard until the unit is complete. */
 static bool keep(struct ut_join *join, const float *samples, size_t n) {
     size_t needed = join->n_unit + n;
     if (needed > join->unit_capacity) {
@@ -107,6 +110,7 @@ static bool keep(struct ut_join *join, const float *samples, size_t n) {
     return true;
 }
 
+/* Checked before anything of the block is heard: a damaged voice would otherwise be a bang. */
 bool ut_join_push(void *user, const float *samples, size_t n) {
     struct ut_join *join = user;
     if (join->stop != UT_JOIN_GOES_ON) {
@@ -120,6 +124,7 @@ bool ut_join_push(void *user, const float *samples, size_t n) {
                                     : stream(join, samples, n, join->settings.volume);
 }
 
+/* Down to exactly 0 at the last sample. */
 static void fade_out(struct ut_join *join, float *samples, int n) {
     for (int i = 0; i < n; i++) {
         samples[i] *= (float)(n - 1 - i) / (float)n;
@@ -134,6 +139,8 @@ static float peak_of(const float *samples, size_t n) {
     return peak;
 }
 
+/* What was held back is at most one ramp; it fades out only where the end would be heard as a
+ * step. */
 bool ut_join_end(struct ut_join *join) {
     if (join->settings.normalize) {
         float gain = 1.0f / fmaxf(peak_of(join->unit, join->n_unit), 1.0f / MAX_GAIN);
@@ -149,6 +156,7 @@ bool ut_join_end(struct ut_join *join) {
     return release(join, join->block, n);
 }
 
+/* After a failure the reason to stop stays what it was, whatever the sink says to the fade. */
 void ut_join_abort(struct ut_join *join) {
     bool heard = join->n_unit_samples > 0 && join->stop != UT_JOIN_SINK_SAID_STOP;
     int n = heard ? join->n_held : 0;
@@ -160,6 +168,7 @@ void ut_join_abort(struct ut_join *join) {
     join->n_unit = 0;
 }
 
+/* Zeros go out in blocks, so that a long pause can be cancelled. */
 bool ut_join_silence(struct ut_join *join, double seconds, const _Atomic bool *cancel) {
     uint64_t n = (uint64_t)llrint(seconds * join->settings.sample_rate_hz);
     memset(join->block, 0, sizeof join->block);

@@ -29,6 +29,7 @@ struct ut_join_settings {
     bool fade;      /* ramps of 2.5 ms where a unit starts or ends with an audible step */
 };
 
+/* Part of a stream; 9 kB, most of it the block. `block` holds what is on its way to the sink. */
 struct ut_join {
     struct ut_mem *mem;
     struct ut_join_settings settings;
@@ -45,6 +46,7 @@ struct ut_join {
 };
 
 void ut_join_init(struct ut_join *join, struct ut_mem *mem);
+/* Leaves a join that may be started again. */
 void ut_join_free(struct ut_join *join);
 
 /* For each text. */

@@ -2,6 +2,7 @@
 #include "audio/decode.h"
 #include "speech/speech.h"
 
+/* `sound` points at what `decoded` owns. */
 struct utter_recording {
     struct ut_decoded decoded;
     utter_sound sound;
@@ -24,8 +25,8 @@ utter_status utter_recording_open(const char *path, utter_recording **out, utter
         ut_mem_free(&mem, recording);
         return status;
     }
-    recording->sound = (utter_sound){recording->decoded.samples, recording->decoded.n,
-                                     recording->decoded.rate_hz};
+    recording->sound =
+        (utter_sound){recording->decoded.samples, recording->decoded.n, recording->decoded.rate_hz};
     *out = recording;
     return UTTER_OK;
 }

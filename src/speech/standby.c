@@ -8,6 +8,7 @@
 #include "models/model_file.h"
 #include "speech/speech.h"
 
+/* Sessions before voices, as everywhere. */
 static void close_variant(struct ut_standby *standby) {
     if (standby->variant_session) {
         standby->variant->backend->session_destroy(standby->variant_session);
@@ -19,6 +20,7 @@ static void close_variant(struct ut_standby *standby) {
     standby->variant_session = NULL;
 }
 
+/* Also of one that was never opened. */
 static void close_espeak(struct ut_standby *standby) {
     if (standby->espeak_session) {
         ut_backend_espeak.session_destroy(standby->espeak_session);
@@ -104,6 +106,7 @@ static bool open_variant(struct ut_standby *standby, const utter_voice *voice) {
     return standby->variant != NULL;
 }
 
+/* Tells whether anything was heard: what was cannot be said again by another voice. */
 struct counting_sink {
     const struct ut_speak_params *params;
     uint64_t n;
@@ -189,6 +192,7 @@ static utter_status pass_on(void *user, const float *samples, size_t n, utter_er
     return UTTER_OK;
 }
 
+/* A backend's sink in front of the resampler; what went wrong stays in `status`. */
 static bool feed(void *user, const float *samples, size_t n) {
     struct resampled_sink *sink = user;
     sink->status =
@@ -225,6 +229,7 @@ static utter_status speak_by_espeak(struct ut_standby *standby, const utter_voic
     return status;
 }
 
+/* ERROR_NOT_FOUND of the variants means that none is left, and nothing was heard. */
 utter_status ut_standby_speak(struct ut_standby *standby, const utter_voice *voice,
                               int32_t sample_rate_hz, const struct ut_unit *unit,
                               const struct ut_speak_params *params,

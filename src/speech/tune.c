@@ -8,6 +8,8 @@
 
 enum { MAX_TUNING_BYTES = 64 << 10 };
 
+/* Mapped and not read: parsed at once, then unmapped. Errors are those of the parser or of the
+ * file. */
 static utter_status read_file(utter_engine *engine, const char *path, utter_error *err) {
     struct ut_file_map map;
     const struct ut_kernels *kernels = engine->context.compute.kernels;
@@ -38,6 +40,7 @@ void ut_tuning_load(utter_engine *engine, const char *path) {
     }
 }
 
+/* The caller's function, called between measurements from the thread that called utter_tune. */
 struct listener {
     utter_tuned_fn tell;
     void *user;
@@ -56,6 +59,7 @@ static void pass_on(void *user, const struct ut_tuning_result *result) {
     }
 }
 
+/* Through a temporary file: an engine that starts meanwhile finds the old table or the new one. */
 static utter_status write_file(const char *path, const char *text, utter_error *err) {
     struct ut_new_file file;
     utter_status status = ut_new_file_create(&file, path, err);

@@ -6,6 +6,8 @@
 #include "speech/speech.h"
 #include "text/espeak_lib.h"
 
+/* With more than one thread espeak-ng starts beside the loading of the model
+ * (text/espeak_lib.h). */
 utter_status utter_voice_open(utter_engine *engine, const char *path,
                               const utter_voice_options *options, utter_voice **out,
                               utter_error *err) {
@@ -66,6 +68,7 @@ utter_status utter_voice_open(utter_engine *engine, const char *path,
     return UTTER_OK;
 }
 
+/* Streams of the voice are destroyed before it; the engine after it. */
 void utter_voice_close(utter_voice *voice) {
     if (voice) {
         voice->voice->backend->close(voice->voice);
@@ -103,6 +106,7 @@ static bool parse_number(const char *text, int32_t *out) {
     return true;
 }
 
+/* For ut_nearest; NULL for speakers without a name. */
 static const char *name_at(const void *user, int32_t index) {
     return utter_voice_speaker(user, index);
 }
@@ -180,6 +184,7 @@ utter_status utter_voice_describe(const utter_voice *voice, bool tensors, char *
     return hand_out(&voice->engine->mem, status, text, json, err);
 }
 
+/* Independent of what is loaded; with a voice its memory is shown where it is loaded. */
 utter_status utter_backends(utter_engine *engine, const utter_voice *voice, char **json,
                             utter_error *err) {
     if (!json) {

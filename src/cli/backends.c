@@ -37,6 +37,7 @@ static void print_backend(const json_t *backend) {
     print_library(backend);
 }
 
+/* The report of utter_backends: as it is, or a line for each backend. */
 static int print_backends(utter_engine *engine, utter_voice *voice, bool json) {
     utter_error err = {0};
     char *text;
@@ -57,6 +58,7 @@ static int print_backends(utter_engine *engine, utter_voice *voice, bool json) {
     return ok ? cli_finish_output() : EXIT_FAILED;
 }
 
+/* Without -m nothing is loaded, and memory is not told. */
 static int run(struct args *args) {
     struct cli_common common = {0};
     const char *value;

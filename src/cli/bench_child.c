@@ -18,12 +18,14 @@ enum { MAX_ARGUMENTS = 64, LOOK_MS = 100, MAX_ANSWER_BYTES = 16 << 20 };
 
 extern char **environ;
 
+/* One of the child's outputs, with a NUL behind once anything was read. */
 struct buffer {
     int fd; /* -1: at its end */
     char *bytes;
     size_t n, capacity;
 };
 
+/* False: no memory, or more than a child could have to say. */
 static bool read_some(struct buffer *buffer) {
     if (buffer->n + 4096 > buffer->capacity) {
         size_t capacity = 2 * buffer->capacity + 8192;
@@ -107,6 +109,7 @@ static void take_reason(const struct buffer *errors, int ended, char *reason) {
     }
 }
 
+/* An answer counts only with a good exit code. */
 static json_t *take_answer(const struct buffer *out, const struct buffer *errors, int ended,
                            char *reason) {
     json_error_t problem;
@@ -129,6 +132,7 @@ static void close_pipe(int pipe_ends[2]) {
     }
 }
 
+/* Both pipes are close-on-exec: the child keeps only the ends that it was given as its outputs. */
 static json_t *run_child(const char *const *arguments, char *reason) {
     int out_pipe[2] = {-1, -1}, error_pipe[2] = {-1, -1}, ended = 0;
     pid_t pid;

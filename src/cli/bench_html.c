@@ -28,6 +28,7 @@ void bench_html_text(FILE *out, const char *text) {
     }
 }
 
+/* Colours by custom properties, once for light, dark and paper. */
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
@@ -61,6 +62,7 @@ static const char head[] =
     "td:first-child { white-space: nowrap; }\n"
     "</style>\n</head>\n<body>\n";
 
+/* Cells that failed have figures of zero and are left out everywhere. */
 static bool ran(const struct bench_row *row) {
     return !row->cell->reason[0];
 }
@@ -100,6 +102,7 @@ static bool make_bar(const struct bench_row *row, enum plot plot, struct bench_b
     }
 }
 
+/* `bars` has room for all rows; a plot without a bar is not written. */
 static void put_plot(FILE *out, const struct bench_rows *rows, struct bench_bar *bars,
                      enum plot plot, const char *title, const char *words) {
     size_t n = 0;
@@ -204,6 +207,7 @@ static void put_failures(FILE *out, const struct bench_rows *rows) {
     fprintf(out, any ? "</ul>\n</section>\n" : "");
 }
 
+/* The same figures as print_speeds and print_comparison (bench_report.c). */
 static void put_figures(FILE *out, const struct bench_rows *rows) {
     fprintf(out, "<section>\n<h2>All figures</h2>\n<div class=\"table small\"><table>\n"
                  "<tr><th>Cell</th><th>latency s</th><th>&#177;</th><th>RTF</th><th>p95</th>"
@@ -229,6 +233,7 @@ static void put_figures(FILE *out, const struct bench_rows *rows) {
 /* ---- Stages -----------------------------------------------------------------------------------
  */
 
+/* Nothing for voices that are not native: they have no stages. */
 static void put_stages(FILE *out, const struct bench_row *row) {
     struct bench_stage stages[BENCH_MAX_STAGES];
     struct bench_bar bars[BENCH_MAX_STAGES];
@@ -276,6 +281,7 @@ static void put_all_stages(FILE *out, const struct bench_rows *rows) {
 /* ---- The page ---------------------------------------------------------------------------------
  */
 
+/* False: no memory for the bars. */
 static bool put_page(FILE *out, const struct bench_matrix *matrix, const struct bench_rows *rows) {
     struct bench_bar *bars = calloc(rows->n, sizeof *bars);
     if (!bars) {
@@ -304,6 +310,7 @@ static bool put_page(FILE *out, const struct bench_matrix *matrix, const struct 
     return true;
 }
 
+/* A failed write shows at the latest when the file is closed. */
 int bench_write_html(const struct bench_matrix *matrix, const char *path) {
     struct bench_rows rows = {0};
     bool ok = bench_make_rows(matrix, &rows);

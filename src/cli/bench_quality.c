@@ -12,6 +12,7 @@
 #include "interrupt.h"
 #include "progress.h"
 
+/* Samples as a child wrote them: 32-bit floats in the machine's order. */
 struct sound {
     float *samples; /* NULL: none */
     size_t n;
@@ -27,7 +28,7 @@ struct reference {
 
 struct measuring {
     struct bench_matrix *matrix;
-    struct reference *references; /* [n_cells] at most; one for each model and input */
+    struct reference *references; /* [n_cells * n_models] at most; one for each model and input */
     size_t n_references;
     char file[PATH_MAX]; /* where a child puts its samples */
 };
@@ -104,6 +105,8 @@ static const struct sound *find_reference(struct measuring *m, const struct benc
     return own->samples ? own : NULL;
 }
 
+/* Without pitch: it says little of the same sentence in another precision, and takes most of the
+ * time. */
 static void compare(struct measuring *m, struct bench_cell *cell) {
     struct sound sound;
     utter_compare_options options;
@@ -131,6 +134,7 @@ static bool sounds_alike(const struct bench_cell *a, const struct bench_cell *b)
            strcmp(a->precision, b->precision) == 0 && same_input(a, b->text, b->length);
 }
 
+/* A cell that sounds like an earlier one takes its figures. */
 static bool compare_all(struct measuring *m) {
     struct bench_matrix *matrix = m->matrix;
     for (size_t i = 0; i < matrix->n_cells && interrupt_signal() == 0; i++) {
@@ -153,6 +157,7 @@ static bool compare_all(struct measuring *m) {
     return interrupt_signal() == 0;
 }
 
+/* A folder of our own: nobody else can have put a link there. */
 bool bench_measure_quality(struct bench_matrix *matrix) {
     const char *folder = getenv("TMPDIR");
     struct measuring m = {.matrix = matrix};

@@ -11,6 +11,8 @@ enum { WIDTH = 100, MAX_ADVICE = 8, FAR_DB = 1 };
 /* ---- Labels -----------------------------------------------------------------------------------
  */
 
+/* Whether the cells differ in a field, by its bytes: strings are the same pointers where they are
+ * equal. */
 static bool varies(const struct bench_matrix *matrix, size_t offset, size_t size) {
     for (size_t i = 1; i < matrix->n_cells; i++) {
         const char *a = (const char *)&matrix->cells[0] + offset;
@@ -78,6 +80,7 @@ static void put_model(const char *model, char *out, size_t size) {
     snprintf(out, size, "%.*s..%.*s", n_begin, name, n - end, name + end);
 }
 
+/* Appends to a text; what does not fit is cut. */
 __attribute__((format(printf, 3, 4))) static void add(char *out, size_t size, const char *format,
                                                       ...) {
     size_t used = strlen(out);
@@ -87,6 +90,7 @@ __attribute__((format(printf, 3, 4))) static void add(char *out, size_t size, co
     va_end(list);
 }
 
+/* Model, backend and precision always, of the rest only what varies. */
 void bench_cell_label(const struct bench_matrix *matrix, const struct bench_cell *cell, char *out,
                       size_t size) {
     char rest[64] = "";
@@ -124,6 +128,7 @@ static int columns_of(const char *text) {
     return n;
 }
 
+/* The base's own summary is made for each row: it is compared in the rounds that both have. */
 bool bench_make_rows(const struct bench_matrix *matrix, struct bench_rows *rows) {
     rows->items = calloc(matrix->n_cells, sizeof *rows->items);
     bool ok = rows->items != NULL;
@@ -166,6 +171,7 @@ static void print_wrapped(const char *text, int column, int at) {
     printf("\n");
 }
 
+/* Padded by characters: printf would count bytes. */
 static void print_label(const struct bench_rows *rows, const char *label) {
     printf("%s%*s ", label, rows->width - columns_of(label), "");
 }
@@ -223,6 +229,7 @@ static void print_speeds(const struct bench_rows *rows) {
     }
 }
 
+/* +- is half the distance of the lowest from the highest round. */
 static void print_comparison(const struct bench_rows *rows) {
     size_t n = 0;
     for (size_t i = 0; i < rows->n; i++) {
@@ -314,6 +321,7 @@ static void print_quality(const struct bench_rows *rows) {
     }
 }
 
+/* Native voices only. */
 static void print_profiles(const struct bench_rows *rows) {
     struct bench_stage stages[BENCH_MAX_STAGES];
     for (size_t i = 0; i < rows->n; i++) {
@@ -390,6 +398,7 @@ static json_t *bound_json(double seconds) {
     return seconds < 0 ? json_null() : json_real(seconds);
 }
 
+/* An empty array for other backends. */
 static json_t *stages_json(const struct bench_cell *cell) {
     struct bench_stage stages[BENCH_MAX_STAGES];
     size_t n = bench_stages(cell->answers, stages, BENCH_MAX_STAGES);
@@ -456,6 +465,7 @@ static json_t *row_json(const struct bench_matrix *matrix, const struct bench_ro
     return out;
 }
 
+/* NULL when memory ran out, which cli_print_json takes. */
 json_t *bench_matrix_json(const struct bench_matrix *matrix) {
     struct bench_rows rows = {0};
     json_t *cells = json_array();

@@ -5,6 +5,7 @@
 #include "bench.h"
 #include "bench_stats.h"
 
+/* 0 where it is missing: what a voice does not have takes no time. */
 static double number(const json_t *object, const char *name) {
     return json_number_value(json_object_get(object, name));
 }
@@ -42,6 +43,7 @@ static void take_times(const json_t *answers, size_t index, struct bench_stage *
     out->cpu_s = stats_median(cpu_s, n);
 }
 
+/* Products and weights are the same in every round: those of the last are taken. */
 size_t bench_stages(const json_t *answers, struct bench_stage *out, size_t max) {
     const json_t *last = json_array_get(answers, json_array_size(answers) - 1), *stage;
     double f32 = peak_of(answers, "f32_macs_per_s"), bf16 = peak_of(answers, "bf16_macs_per_s");
@@ -68,6 +70,7 @@ size_t bench_stages(const json_t *answers, struct bench_stage *out, size_t max) 
     return n;
 }
 
+/* A stage cannot do both at once faster than the slower of them takes. */
 double bench_stage_bound(const struct bench_stage *stage) {
     if (stage->mac_bound_s < 0) {
         return -1;

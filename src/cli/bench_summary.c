@@ -6,6 +6,7 @@
 #include "bench.h"
 #include "bench_stats.h"
 
+/* What is taken of a run. */
 enum quantity { LATENCY, RTF, THROUGHPUT, CPU_RTF, FIRST_AUDIO, CPU_SHARE, AUDIO };
 
 static double value_of(const struct bench_run *run, enum quantity quantity) {
@@ -36,6 +37,7 @@ static size_t collect(const struct bench_run *runs, size_t n, enum quantity quan
     return n;
 }
 
+/* What a round came to: its runs differ only by what else the machine did. */
 static double median_of_round(const struct bench_cell *cell, size_t round, enum quantity quantity,
                               double *scratch) {
     size_t n =
@@ -58,6 +60,7 @@ static struct bench_spread compare(const struct bench_cell *cell, const struct b
     return spread;
 }
 
+/* Median over the rounds. */
 static double peak_rss_mb(const struct bench_cell *cell, size_t n, double *scratch) {
     /* A process's peak only rises, so the last run of each round has it. */
     for (size_t i = 0; i < cell->n_rounds; i++) {
@@ -66,6 +69,7 @@ static double peak_rss_mb(const struct bench_cell *cell, size_t n, double *scrat
     return stats_median(scratch, cell->n_rounds);
 }
 
+/* One block of scratch, for values and, behind them, ratios. */
 bool bench_summarize(const struct bench_cell *cell, const struct bench_cell *base,
                      struct bench_summary *out) {
     size_t n = cell->n_rounds * cell->n_runs_round;
@@ -106,6 +110,7 @@ static const char *family_of(const struct bench_cell *cell) {
     return family ? family : "";
 }
 
+/* Texts are the pointers of the command line: the same text is the same pointer. */
 static bool same_task(const struct bench_cell *a, const struct bench_cell *b) {
     return strcmp(family_of(a), family_of(b)) == 0 && a->text == b->text &&
            a->length == b->length && a->n_threads == b->n_threads && a->n_streams == b->n_streams;
@@ -130,6 +135,7 @@ static bool is_described(const struct bench_cell *cell, const char *words) {
     }
 }
 
+/* The first cell that fits the first wish that any fits. */
 const struct bench_cell *bench_base_of(const struct bench_matrix *matrix,
                                        const struct bench_cell *cell) {
     const char *given = matrix->options->base;
@@ -155,7 +161,7 @@ struct bench_spread bench_ratio(const struct bench_cell *cell,
     return by_wall ? summary->wall_ratio : summary->cpu_ratio;
 }
 
-/* 0: lower, 1: much the same, 2: higher. */
+/* 0: lower, 1: much the same, 2: higher. Five per cent either way. */
 static int side_of(double ratio) {
     return ratio < 1 / 1.05 ? 0 : ratio > 1.05 ? 2 : 1;
 }

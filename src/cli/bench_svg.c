@@ -23,6 +23,7 @@ static double step_of(double range) {
     return power * (share >= 5 ? 5 : share >= 2 ? 2 : 1);
 }
 
+/* The view box scales with the page; sizes inside are in its own units. */
 static void begin(FILE *out, const char *title, int height) {
     fprintf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", WIDTH, height);
     bench_html_text(out, title);
@@ -74,6 +75,7 @@ static void put_bar(FILE *out, const struct bench_bar *bar, double scale, double
     }
 }
 
+/* What reaches farthest to the right of a bar. */
 static double end_of(const struct bench_bar *bar) {
     return largest(bar->value, largest(bar->high, bar->mark));
 }
@@ -114,6 +116,7 @@ struct plane {
     double bottom;
 };
 
+/* A point and where it lies in the plot; y grows downwards. */
 struct place {
     const struct bench_point *point;
     double x, y;
@@ -164,6 +167,7 @@ static void horizontal_grid(FILE *out, const struct plane *plane) {
     }
 }
 
+/* A tenth of room beyond the largest value. */
 void bench_svg_points(FILE *out, const char *title, const char *x_name, const char *y_name,
                       const struct bench_point *points, size_t n) {
     struct plane plane = {.bottom = largest(POINTS_HEIGHT - BELOW, TOP + (double)n * LABEL_STEP)};

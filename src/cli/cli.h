@@ -74,6 +74,7 @@ enum {
     {OPTION_COREML_PATH, 0, "coreml-path", "FILE", "the model's ONNX file for the provider coreml"}
 /* clang-format on */
 
+/* Strings are those of the command line or of the settings, which outlive the command. */
 struct cli_common {
     int32_t n_threads;
     uint64_t memory_limit_bytes;
@@ -105,9 +106,11 @@ int cli_usage_fail(struct args *args, const struct cli_command *command, const c
 /* ---- Engine, voice, output ---------------------------------------------------------------------
  */
 
-/* Opens them as asked for; on failure prints an error and returns false with nothing to free. */
-/* Where `utter tune` writes by itself, and every engine looks; false when there is no such place. */
+/* Where `utter tune` writes by itself, and every engine looks; false when there is no such
+ * place. */
 bool cli_tuning_path(char path[PATH_MAX]);
+/* Both open what was asked for; on failure they print an error and return false with nothing to
+ * free. */
 bool cli_open_engine(const struct cli_common *common, utter_engine **engine);
 bool cli_open_voice(const struct cli_common *common, utter_engine *engine, utter_voice **voice);
 

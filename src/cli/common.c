@@ -122,6 +122,7 @@ bool cli_common_option(struct cli_common *common, struct args *args, int id, con
 
 /* ---- Engine and voice ----------------------------------------------------------------------- */
 
+/* The library's messages in the program's form; notes only with --verbose. */
 static void print_log(void *user, utter_log_level level, const char *message) {
     const bool *verbose = user;
     if (level == UTTER_LOG_WARNING) {
@@ -131,6 +132,7 @@ static void print_log(void *user, utter_log_level level, const char *message) {
     }
 }
 
+/* A tuning file is used if it is there; one that does not fit is warned of by the library. */
 bool cli_open_engine(const struct cli_common *common, utter_engine **engine) {
     utter_engine_options options;
     utter_error err = {0};
@@ -172,6 +174,7 @@ bool cli_open_voice(const struct cli_common *common, utter_engine *engine, utter
 
 /* ---- Standard output ------------------------------------------------------------------------ */
 
+/* A full disk or a closed pipe shows here at the latest. */
 int cli_finish_output(void) {
     if (fflush(stdout) != 0 || ferror(stdout)) {
         cli_print_error("cannot write to standard output: %s", strerror(errno));
@@ -180,6 +183,7 @@ int cli_finish_output(void) {
     return EXIT_OK;
 }
 
+/* Nine digits: enough for any float that the library gives. */
 int cli_print_json(json_t *value) {
     char *text = value ? json_dumps(value, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(value);

@@ -33,6 +33,7 @@ struct eval_list {
 
 /* ---- One pair ------------------------------------------------------------------------------- */
 
+/* Five per cent: speech of another pace is out of step long before its end. */
 static void warn_of_lengths(const struct eval_pair *pair) {
     double shorter = fmin(pair->seconds[0], pair->seconds[1]);
     double longer = fmax(pair->seconds[0], pair->seconds[1]);
@@ -74,6 +75,7 @@ static bool compare(const struct eval_job *job, struct eval_pair *pair) {
     return status == UTTER_OK;
 }
 
+/* Figures go to standard output, what is said about them to standard error. */
 static int compare_files(const struct eval_job *job) {
     struct eval_pair pair = {.ref_path = job->paths[0], .test_path = job->paths[1]};
     if (!compare(job, &pair)) {
@@ -88,6 +90,7 @@ static int compare_files(const struct eval_job *job) {
 
 /* ---- Folders -------------------------------------------------------------------------------- */
 
+/* A filter for scandir: the extensions that libsndfile reads under common names. */
 static int is_sound(const struct dirent *entry) {
     static const char *const extensions[] = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"};
     const char *dot = strrchr(entry->d_name, '.');
@@ -105,6 +108,7 @@ static size_t stem_length(const char *name) {
     return (size_t)(strrchr(name, '.') - name);
 }
 
+/* Names count with their case; of several with one stem the first in the order of names. */
 static const char *find_stem(struct dirent **entries, int n, const char *name) {
     size_t n_stem = stem_length(name);
     for (int i = 0; i < n; i++) {
@@ -142,6 +146,7 @@ static bool compare_named(const struct eval_job *job, const char *ref_name, cons
     return true;
 }
 
+/* Mean and worst over what could be compared; the exit code tells of what could not. */
 static int finish_list(const struct eval_job *job, struct eval_list *list, size_t n_missing,
                        size_t n_failed) {
     struct eval_figures mean = eval_mean(list->rows, list->n);
@@ -174,6 +179,7 @@ static int finish_list(const struct eval_job *job, struct eval_list *list, size_
     return code ? code : printed;
 }
 
+/* The widest name is found first, so that rows can be printed as they come. */
 static int compare_entries(const struct eval_job *job, struct dirent **refs, int n_refs,
                            struct dirent **tests, int n_tests) {
     struct eval_list list = {.rows = calloc((size_t)n_refs + 1, sizeof *list.rows),

@@ -18,6 +18,7 @@ struct figure {
     const char *otherwise; /* beyond the last grade */
 };
 
+/* In the order of eval_figures_of; grades from the best to the worst. */
 static const struct figure figures[EVAL_N_FIGURES] = {
     {"snr_db",
      "SNR",
@@ -69,6 +70,7 @@ static const struct figure figures[EVAL_N_FIGURES] = {
      "voiced in other places"},
 };
 
+/* In means and worsts only; a single pair says "equal". */
 static const double equal_snr_db = 99;
 
 struct eval_figures eval_figures_of(const utter_quality *quality) {
@@ -122,6 +124,7 @@ static const char *meaning(const struct figure *figure, double value) {
     return figure->otherwise;
 }
 
+/* A dash for what cannot be told. */
 static void format_value(char *out, size_t size, const struct figure *figure, double value) {
     if (isnan(value)) {
         snprintf(out, size, "-");
@@ -197,6 +200,7 @@ void eval_print_row(const char *name, int name_width, const struct eval_figures 
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
+/* JSON has neither NaN nor infinity. */
 static json_t *number(double value) {
     return isfinite(value) ? json_real(value) : json_null();
 }
@@ -217,6 +221,7 @@ static json_t *side_json(const struct eval_pair *pair, int side, const char *pat
                      "silent", q->silent[side]);
 }
 
+/* Figures first, then what they are of. */
 json_t *eval_pair_json(const struct eval_pair *pair) {
     const utter_quality *q = &pair->quality;
     struct eval_figures row = eval_figures_of(q);

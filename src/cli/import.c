@@ -23,6 +23,7 @@ struct job {
     bool quiet;
 };
 
+/* False stops the import, which then leaves nothing behind. */
 static bool show(void *user, const utter_import_progress *progress) {
     const struct job *job = user;
     if (!job->quiet && isatty(STDERR_FILENO)) {
@@ -48,6 +49,7 @@ static int report(const struct job *job, const utter_import_result *r) {
     return EXIT_OK;
 }
 
+/* A signal is held and asked for between tensors. */
 static int import(struct job *job) {
     utter_engine *engine;
     utter_error err = {0};

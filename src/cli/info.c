@@ -12,6 +12,7 @@ static const struct arg_option options[] = {
     CLI_ENGINE_OPTIONS,
 };
 
+/* Nothing for what the voice does not have. */
 static void print_line(const char *name, const char *value) {
     if (value && *value) {
         printf("%-12s %s\n", name, value);
@@ -71,6 +72,7 @@ static bool print_tensors(utter_voice *voice) {
     return description != NULL;
 }
 
+/* JSON is the library's own description; the table is made from utter_voice_info. */
 static int print_voice(utter_voice *voice, bool json, bool tensors) {
     utter_voice_info info = {.size = sizeof info};
     utter_error err = {0};

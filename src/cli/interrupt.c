@@ -16,6 +16,7 @@ static struct {
     int signal_number;
 } watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* As if nothing had been caught: the parent sees the signal in the exit status. */
 static void end_by(int signal_number) {
     sigset_t one;
     sigemptyset(&one);
@@ -25,6 +26,8 @@ static void end_by(int signal_number) {
     raise(signal_number);
 }
 
+/* The lock orders this thread and the main one: a stream that is set is not destroyed while it is
+ * being cancelled. */
 static void *wait_for_signals(void *unused) {
     for (;;) {
         int signal_number;
@@ -44,6 +47,7 @@ static void *wait_for_signals(void *unused) {
     return NULL;
 }
 
+/* Threads that are made later inherit the blocked signals, hence "before any other thread". */
 bool interrupt_start(void) {
     static const int wanted[] = {SIGINT, SIGTERM, SIGHUP};
     sigset_t old;

@@ -37,6 +37,7 @@ static int print_help(const struct cli_command *command) {
     return cli_finish_output();
 }
 
+/* NULL with a message that names the nearest. */
 static const struct cli_command *find_command(const char *name) {
     const char *names[N_COMMANDS + 1];
     for (int i = 0; i < N_COMMANDS; i++) {
@@ -80,6 +81,7 @@ static bool load_settings(struct settings *settings, const struct cli_command *c
     return ok;
 }
 
+/* Settings become presets: options that come before those of the line, so that the line wins. */
 static int run_command(const struct cli_command *command, struct args *args) {
     struct settings settings;
     struct arg_preset presets[N_SETTINGS];
@@ -94,6 +96,7 @@ static int run_command(const struct cli_command *command, struct args *args) {
     return code;
 }
 
+/* --help of a command is read like its other options, so that it may stand anywhere. */
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error with a message, */
     signal(SIGXFSZ, SIG_IGN); /* and so is a file that grew to its limit */

@@ -33,6 +33,7 @@ void progress_show(void *user, const utter_progress *progress) {
     line_is_shown = true;
 }
 
+/* The words are padded to 60 columns, which covers what a longer line left. */
 void progress_show_share(uint64_t n_done, uint64_t n_total, const char *what) {
     double share = n_total == 0 ? 1 : (double)n_done / (double)n_total;
     fprintf(stderr, "\r%3.0f %%  %-60.60s", 100 * share, what);

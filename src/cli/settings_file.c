@@ -24,6 +24,7 @@ static const char *standard_file(char path[PATH_MAX]) {
     return absent ? NULL : path;
 }
 
+/* A file that was named must be there; the standard one need not be. */
 bool settings_read_file(struct settings *settings, const char *config) {
     char standard[PATH_MAX];
     struct cli_text text;

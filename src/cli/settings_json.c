@@ -10,6 +10,8 @@
 
 enum { MAX_KEY = 200 };
 
+/* Numbers as text, as an option has them; arrays and objects where a value should be are refused by
+ * settings_put_key, with the name. */
 static bool put_value(struct settings *settings, const char *key, const json_t *value) {
     char number[40] = "";
     switch (json_typeof(value)) {

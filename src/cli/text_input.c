@@ -60,6 +60,7 @@ static int read_all(int fd, size_t max_bytes, struct cli_text *out) {
     }
 }
 
+/* A zero byte would end the text early for everything that takes it as a string. */
 static bool check_text(const char *name, struct cli_text *text) {
     const char *zero = memchr(text->bytes, '\0', text->n);
     if (zero) {
@@ -75,6 +76,7 @@ static bool check_text(const char *name, struct cli_text *text) {
     return true;
 }
 
+/* On failure *out is empty and the message was printed. */
 bool cli_read_file(const char *what, const char *path, size_t max_bytes, struct cli_text *out) {
     bool is_stdin = strcmp(path, "-") == 0;
     const char *name = is_stdin ? "standard input" : path;

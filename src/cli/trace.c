@@ -25,6 +25,7 @@ static void print_stage(void *user, const utter_trace_stage *stage) {
     }
 }
 
+/* `user` is the array of --json. */
 static void append_stage(void *user, const utter_trace_stage *stage) {
     json_t *dims = json_array();
     for (int i = 0; i < stage->n_dims; i++) {
@@ -46,6 +47,7 @@ struct job {
     const char *output, *case_name;
 };
 
+/* Stages are printed as they come: a model that fails half-way has told what went before. */
 static int trace(const struct job *job) {
     utter_engine *engine;
     utter_error err = {0};

@@ -7,6 +7,7 @@ static const struct arg_option options[] = {
     CLI_ENGINE_OPTIONS,
 };
 
+/* A speaker without a name has null. */
 static int print_json(const utter_voice *voice, const utter_voice_info *info) {
     json_t *speakers = json_array();
     for (int32_t i = 0; i < info->n_speakers; i++) {

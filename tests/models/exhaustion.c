@@ -52,7 +52,7 @@ static bool attempt(struct failing_allocator *state, struct ut_mem *mem,
     return failed;
 }
 
-static void exhaust(struct voice_spec spec) {
+static void exhaust(struct voice_spec spec, enum ut_precision precision) {
     struct failing_allocator state;
     struct ut_mem mem;
     struct ut_compute compute;
@@ -62,6 +62,7 @@ static void exhaust(struct voice_spec spec) {
     ut_mem_init(&mem, &allocator);
     build(spec);
     assert_int_equal(speak_compute_open(&mem, ut_cpu_level_best(), 2, &compute, NULL), UTTER_OK);
+    compute.precision = precision;
     speak(&mem, &compute, &model, &json, &request, &expected);
     assert_int_equal(expected.status, UTTER_OK);
     for (int and_later = 0; and_later < 2; and_later++) {
@@ -79,15 +80,22 @@ static void exhaust(struct voice_spec spec) {
 }
 
 static void single_speaker(void **state) {
-    exhaust(voice_spec_tiny());
+    exhaust(voice_spec_tiny(), UT_PRECISION_F32);
 }
 
 static void several_speakers(void **state) {
-    exhaust(voice_spec_tiny_multi());
+    exhaust(voice_spec_tiny_multi(), UT_PRECISION_F32);
 }
 
 static void house(void **state) {
-    exhaust(voice_spec_house(true));
+    exhaust(voice_spec_house(true), UT_PRECISION_F32);
+}
+
+static void narrow_arithmetic(void **state) {
+    exhaust(voice_spec_tiny(), UT_PRECISION_INT8);
+    exhaust(voice_spec_tiny_multi(), UT_PRECISION_INT8);
+    exhaust(voice_spec_house(true), UT_PRECISION_INT8);
+    exhaust(voice_spec_tiny_multi(), UT_PRECISION_BF16);
 }
 
 static void starting_threads(void **state) {
@@ -108,6 +116,7 @@ int main(void) {
         cmocka_unit_test(single_speaker),
         cmocka_unit_test(several_speakers),
         cmocka_unit_test(house),
+        cmocka_unit_test(narrow_arithmetic),
         cmocka_unit_test(starting_threads),
     };
     int n_failed = cmocka_run_group_tests(tests, NULL, NULL);

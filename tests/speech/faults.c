@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -38,8 +39,8 @@ static utter_status speak_with(utter_voice *voice, utter_error *err) {
     return status;
 }
 
-static utter_status whole_life(const utter_allocator *allocator, const char *path, bool no_fallback,
-                               utter_error *err) {
+static utter_status whole_life(const utter_allocator *allocator, const char *path,
+                               const char *precision, bool no_fallback, utter_error *err) {
     utter_engine_options options;
     utter_voice_options voice_options;
     utter_engine *engine;
@@ -47,6 +48,7 @@ static utter_status whole_life(const utter_allocator *allocator, const char *pat
     utter_engine_options_init(&options);
     options.n_threads = 1;
     options.allocator = allocator;
+    options.precision = precision;
     utter_status status = utter_engine_create(&options, &engine, err);
     if (status != UTTER_OK) {
         assert_null(engine);
@@ -63,13 +65,14 @@ static utter_status whole_life(const utter_allocator *allocator, const char *pat
     return status;
 }
 
-static void fail_each(const char *path, bool no_fallback, bool and_later) {
+static void fail_each_of(const char *path, const char *precision, bool no_fallback,
+                         bool and_later) {
     struct sweep sweep;
     size_t n_errors = 0;
     for (sweep_start(&sweep, NULL, and_later); sweep_next(&sweep);) {
         utter_error err = {UTTER_OK, ""};
-        utter_status status = whole_life(&sweep.allocator, path, no_fallback, &err);
-        /* OK when another voice has stepped in. */
+        utter_status status = whole_life(&sweep.allocator, path, precision, no_fallback, &err);
+        /* OK when another voice has stepped in, or a session's blocks did not become one. */
         if (status != UTTER_OK && status != UTTER_ERROR_MEMORY) {
             fail_msg("%s: allocation %zu: status %d: %s", path, sweep.fail_at, status, err.message);
         }
@@ -77,6 +80,10 @@ static void fail_each(const char *path, bool no_fallback, bool and_later) {
         n_errors += status != UTTER_OK;
     }
     assert_true(n_errors > 3 && sweep.n_injected > 9);
+}
+
+static void fail_each(const char *path, bool no_fallback, bool and_later) {
+    fail_each_of(path, NULL, no_fallback, and_later);
 }
 
 static void formant_voice(void **state) {
@@ -95,6 +102,37 @@ static void kokoro(void **state) {
     fail_each(data_path("kokoro"), true, false);
     fail_each(data_path("kokoro"), true, true);
     fail_each(data_path("kokoro"), false, false);
+}
+
+static void narrow_arithmetic(void **state) {
+    static const char *const paths[] = {"piper/tiny.onnx", "kokoro"};
+    for (size_t i = 0; i < 2; i++) {
+        fail_each_of(data_path(paths[i]), "int8", true, false);
+        fail_each_of(data_path(paths[i]), "bf16", true, true);
+    }
+}
+
+/* Weights that the file holds in 8 bits, with NAME.scale, in the arithmetic made for them and
+ * expanded to floats. */
+static void stored_in_8_bits(void **state) {
+    static const char *const models[] = {"piper/tiny_multi.onnx", "kokoro"};
+    char folder[] = "/tmp/utter-test-XXXXXX", path[64];
+    utter_import_options options;
+    utter_engine *engine = open_engine(1, NULL);
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/int8.gguf", folder);
+    utter_import_options_init(&options);
+    options.type = "int8";
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(utter_import(engine, data_path(models[i]), path, &options, NULL, NULL),
+                         UTTER_OK);
+        fail_each_of(path, NULL, true, false);
+        fail_each_of(path, NULL, true, true);
+        fail_each_of(path, "f32", true, false);
+        unlink(path);
+    }
+    utter_engine_destroy(engine);
+    rmdir(folder);
 }
 
 static void native_voice_that_may_fall_back(void **state) {
@@ -141,6 +179,8 @@ int main(void) {
         cmocka_unit_test(formant_voice),
         cmocka_unit_test(native_voice),
         cmocka_unit_test(kokoro),
+        cmocka_unit_test(narrow_arithmetic),
+        cmocka_unit_test(stored_in_8_bits),
         cmocka_unit_test(native_voice_that_may_fall_back),
         cmocka_unit_test(a_stream_survives),
     };

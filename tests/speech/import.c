@@ -295,17 +295,20 @@ static void old_file_stays_after_a_failure(void **state) {
 
 static void every_allocation_fails(void **state) {
     static const char *const paths[] = {"piper/tiny_multi.onnx", "house/tiny", "kokoro"};
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+    utter_import_options options;
+    utter_import_options_init(&options);
+    for (size_t i = 0; i < 2 * sizeof paths / sizeof *paths; i++) {
         struct sweep sweep;
+        const char *path = data_path(paths[i / 2]);
         size_t n_errors = 0;
+        options.type = i % 2 ? "int8" : NULL;
         sweep_start(&sweep, NULL, false);
         utter_engine *tried = open_engine(1, &sweep.allocator);
         while (sweep_next(&sweep)) {
             utter_error err = {UTTER_OK, ""};
-            utter_status status =
-                utter_import(tried, data_path(paths[i]), out_path, NULL, NULL, &err);
+            utter_status status = utter_import(tried, path, out_path, &options, NULL, &err);
             if (status != UTTER_OK && status != UTTER_ERROR_MEMORY) {
-                fail_msg("%s: allocation %zu: %s", paths[i], sweep.fail_at, err.message);
+                fail_msg("%s: allocation %zu: %s", path, sweep.fail_at, err.message);
             }
             assert_int_equal(n_files(), status == UTTER_OK);
             unlink(out_path);

@@ -12,8 +12,7 @@
  * stop the others, little enough that a slow listener costs little memory. */
 enum { AHEAD = 2, N_SLOTS = AHEAD * UT_LANES_MAX };
 
-/* How long a request to cancel may go unnoticed; it comes from signal handlers, which can wake
- * nobody. */
+/* How long a request to cancel may go unnoticed: utter_stream_cancel sets a flag and wakes nobody. */
 enum { LOOK_AGAIN_NS = 20 * 1000 * 1000 };
 
 /* A unit that a lane speaks or has spoken, until it was heard. All but `lanes` under the lock. */

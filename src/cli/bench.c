@@ -99,6 +99,7 @@ static bool choice_list(struct args *args, int id, const char *text, const char 
     }
 }
 
+/* Whole numbers with commas between them, each within min..max; the message names the option. */
 static bool count_list(struct args *args, int id, const char *text, int32_t min, int32_t max,
                        int32_t *out, size_t *n) {
     int32_t *list;
@@ -116,6 +117,7 @@ static bool count_list(struct args *args, int id, const char *text, int32_t min,
     return ok || fail_list(args, id, problem);
 }
 
+/* For options that may be given again: each adds a value. */
 static bool append(struct args *args, int id, const char **list, size_t *n, const char *value) {
     if (*n == BENCH_MAX_LIST) {
         return fail_list(args, id, "given more than 16 times");
@@ -127,6 +129,7 @@ static bool append(struct args *args, int id, const char **list, size_t *n, cons
 /* ---- Options ----------------------------------------------------------------------------------
  */
 
+/* Any of these asks for the matrix, whatever else is given. */
 static bool set_matrix_option(struct bench_options *o, struct args *args, int id,
                               const char *value) {
     o->is_matrix = true;
@@ -156,6 +159,7 @@ static bool set_matrix_option(struct bench_options *o, struct args *args, int id
     }
 }
 
+/* Kinds of input exclude each other; `check` sees to that when all is read. */
 static bool set_input_option(struct bench_options *o, struct args *args, int id,
                              const char *value) {
     switch (id) {
@@ -204,6 +208,8 @@ static bool set_option(struct bench_options *o, struct args *args, int id, const
     }
 }
 
+/* What is wrong with the line as a whole, NULL if nothing; also decides which form is meant and
+ * fills in the text that is spoken when none is given. */
 static const char *check(struct bench_options *o) {
     size_t n_inputs = o->n_texts + o->n_lengths + (o->ids != NULL);
     if ((o->ids != NULL) + (o->n_texts > 0) + (o->n_lengths > 0) > 1) {
@@ -225,6 +231,7 @@ static const char *check(struct bench_options *o) {
     return NULL;
 }
 
+/* EXIT_OK also for --help, which is looked at afterwards. */
 static int parse(struct bench_options *o, struct args *args) {
     const char *value;
     for (int id; (id = args_next(args, &value)) != ARG_END;) {

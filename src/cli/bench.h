@@ -26,6 +26,7 @@ struct bench_run {
     double peak_rss_mb;   /* of the process, so far */
 };
 
+/* What the command line said, for both forms. Strings are its own. */
 struct bench_options {
     struct cli_common common;
     const char *models[BENCH_MAX_LIST], *texts[BENCH_MAX_LIST];

@@ -74,6 +74,7 @@ static bool append_cells(struct bench_matrix *matrix, struct bench_cell cell) {
     return true;
 }
 
+/* Models in the order of the line; for each its backends. */
 static bool list_cells(struct bench_matrix *matrix) {
     const struct bench_options *o = matrix->options;
     int onnx = 1;
@@ -109,6 +110,7 @@ static bool list_cells(struct bench_matrix *matrix) {
 /* ---- Turns ------------------------------------------------------------------------------------
  */
 
+/* An option and its value; nothing for NULL, so that defaults stay the child's. */
 static void put(struct bench_command *command, const char *name, const char *value) {
     if (value) {
         command->arguments[command->n++] = name;
@@ -116,6 +118,7 @@ static void put(struct bench_command *command, const char *name, const char *val
     }
 }
 
+/* The text lives in the command, which must not be copied. */
 static void put_number(struct bench_command *command, const char *name, uint64_t number) {
     char *text = command->numbers[command->n_numbers++];
     snprintf(text, sizeof command->numbers[0], "%" PRIu64, number);
@@ -154,6 +157,7 @@ static void begin_command(struct bench_command *command, const struct bench_opti
     }
 }
 
+/* Every turn of a native cell with one stream has a profile, which is taken beside its runs. */
 static void make_command(struct bench_command *command, const struct bench_options *o,
                          const struct bench_cell *cell) {
     begin_command(command, o, cell);
@@ -176,6 +180,7 @@ void bench_quality_command(struct bench_command *command, const struct bench_opt
     put_number(command, "--runs", 1);
 }
 
+/* *ok becomes false when it is missing or no number. */
 static double number_of(const json_t *object, const char *name, bool *ok) {
     const json_t *value = json_object_get(object, name);
     *ok = *ok && json_is_number(value);
@@ -235,6 +240,8 @@ static bool run_turn(struct bench_matrix *matrix, struct bench_cell *cell) {
     return interrupt_signal() == 0;
 }
 
+/* Round by round over all cells, not cell by cell: what disturbs the machine for a minute meets
+ * all. */
 static bool run_rounds(struct bench_matrix *matrix) {
     double start_s = bench_clock_s();
     for (size_t round = 0; round < (size_t)matrix->options->n_rounds; round++) {
@@ -258,6 +265,7 @@ static void free_cell(struct bench_cell *cell) {
     free(cell->loads_s);
 }
 
+/* Whether any cell of the model, on that backend (NULL: on any), speaks. */
 static bool runs_on(const struct bench_matrix *matrix, const char *model, const char *backend) {
     bool runs = false;
     for (size_t i = 0; i < matrix->n_cells; i++) {
@@ -315,6 +323,7 @@ static int write_json_file(const char *path, const json_t *json) {
     return EXIT_FAILED;
 }
 
+/* Everything that was asked for is written, also when one of them fails; the exit code tells. */
 static int report(const struct bench_matrix *matrix) {
     const struct bench_options *o = matrix->options;
     int code = EXIT_OK, written = EXIT_OK;
@@ -338,6 +347,7 @@ static int report(const struct bench_matrix *matrix) {
     return written == EXIT_OK ? code : written;
 }
 
+/* Signals are held: the child that runs is ended, and nothing half-measured is reported. */
 int bench_matrix(const struct bench_options *options) {
     struct bench_matrix matrix = {.options = options,
                                   .cells = calloc(BENCH_MAX_CELLS, sizeof *matrix.cells)};

@@ -30,6 +30,7 @@ static void begin(FILE *out, const char *title, int height) {
     fprintf(out, "\">\n");
 }
 
+/* Text from anywhere: it is escaped. */
 static void text_at(FILE *out, double x, double y, const char *anchor, const char *class,
                     const char *text) {
     fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" class=\"%s\">", x, y, anchor,

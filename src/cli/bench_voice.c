@@ -19,6 +19,8 @@ struct speaker { /* one stream; in a thread of its own when there are several */
     utter_error err;
 };
 
+/* One process's measurement: all of the streams, all of the runs. Lives on the heap
+ * (bench_voice). */
 struct job {
     const struct bench_options *bench;
     utter_engine *engine;
@@ -40,12 +42,14 @@ struct job {
     utter_peaks peaks;
 };
 
+/* The program's own: it uses nothing of the library but its public header. */
 double bench_clock_s(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* User and system time of the whole process, all threads together. */
 static double cpu_of(const struct rusage *usage) {
     return (double)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) +
            1e-6 * (double)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
@@ -65,6 +69,7 @@ static void apply_scales(struct job *job) {
     }
 }
 
+/* A number out of the description's "model"; 0 where it has none. */
 static json_int_t count_of(const json_t *description, const char *name) {
     return json_integer_value(json_object_get(json_object_get(description, "model"), name));
 }
@@ -105,6 +110,7 @@ static bool make_ids(struct job *job, int n) {
     return true;
 }
 
+/* A copy of the ids: the job frees what it has, whoever made it. */
 static bool take_input(struct job *job) {
     const struct bench_options *bench = job->bench;
     if (bench->n_lengths) {
@@ -154,6 +160,7 @@ static bool name_computer(struct job *job) {
     return report != NULL;
 }
 
+/* Streams share the voice; each has memory of its own. */
 static bool open_streams(struct job *job) {
     utter_error err = {0};
     utter_status status = UTTER_OK;
@@ -173,6 +180,7 @@ static bool open_streams(struct job *job) {
     return status == UTTER_OK;
 }
 
+/* What is timed as loading is the voice alone, not the engine's threads. */
 static bool open_all(struct job *job) {
     if (!cli_open_engine(&job->bench->common, &job->engine)) {
         return false;
@@ -191,6 +199,7 @@ static bool open_all(struct job *job) {
 /* ---- Running ----------------------------------------------------------------------------------
  */
 
+/* The sink of timed runs: what samples cost to write is not what is measured. */
 static bool drop(void *user, const float *samples, size_t n_samples) {
     return true;
 }
@@ -199,6 +208,7 @@ static bool keep(void *user, const float *samples, size_t n_samples) {
     return fwrite(samples, sizeof *samples, n_samples, user) == n_samples;
 }
 
+/* The body of a thread, and called directly for the last stream. */
 static void *speak(void *user) {
     struct speaker *s = user;
     const struct job *job = s->job;
@@ -236,6 +246,7 @@ static bool speak_all(struct job *job) {
     return all;
 }
 
+/* Wall and processor time around all streams; sound is the sum, latencies are means. */
 static bool run_once(struct job *job, struct bench_run *out) {
     struct rusage before, after;
     getrusage(RUSAGE_SELF, &before);
@@ -282,6 +293,7 @@ static bool warm_up(struct job *job) {
 /* ---- Stages -----------------------------------------------------------------------------------
  */
 
+/* Of the first stream: with several the tally is that of one. */
 static void keep_stages(struct job *job, size_t run) {
     utter_stage stage = {.size = sizeof stage};
     size_t n = 0;
@@ -312,6 +324,7 @@ static bool finish_profile(struct job *job) {
     return true;
 }
 
+/* As the library tells them; bench_stages puts both together. */
 static void put_profile(const struct job *job, json_t *answer) {
     json_t *stages = json_array();
     for (size_t i = 0; i < job->n_stages; i++) {
@@ -334,6 +347,7 @@ static void put_profile(const struct job *job, json_t *answer) {
 /* ---- Answers ----------------------------------------------------------------------------------
  */
 
+/* Also what bench_matrix reads of its children: names here are read there (take_turn). */
 static json_t *answer_of(const struct job *job) {
     json_t *runs = json_array();
     for (int64_t i = 0; i < job->bench->n_runs; i++) {
@@ -361,6 +375,7 @@ static json_t *answer_of(const struct job *job) {
     return answer;
 }
 
+/* Stages take the same way as in the matrix, through an array of one answer. */
 static int print_table(const struct job *job) {
     printf("%s (%s, %s, threads: %d", job->info.name, job->info.backend, job->computer,
            (int)utter_engine_threads(job->engine));
@@ -390,6 +405,7 @@ static int print_table(const struct job *job) {
 /* ---- All --------------------------------------------------------------------------------------
  */
 
+/* The runs come after a warm-up: the first one allocates. */
 static int measure(struct job *job) {
     if (!open_all(job) || !warm_up(job)) {
         return EXIT_FAILED;

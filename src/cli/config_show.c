@@ -37,6 +37,7 @@ static void describe_origin(const struct settings *settings, const struct settin
     }
 }
 
+/* A dash for what is the model's own; places are only told of what is not a default. */
 static int print_table(const struct settings *settings) {
     char from[600];
     printf("file: %s\n\n", settings->file ? settings->file : "none");
@@ -50,6 +51,7 @@ static int print_table(const struct settings *settings) {
     return cli_finish_output();
 }
 
+/* Of a value that gave way: what it was and why. */
 static int print_json(const struct settings *settings) {
     json_t *all = json_object();
     for (size_t i = 0; i < N_SETTINGS; i++) {
@@ -66,6 +68,7 @@ static int print_json(const struct settings *settings) {
     return cli_print_json(json_pack("{s:s?, s:o}", "file", settings->file, "settings", all));
 }
 
+/* Values of the line were noted before (settings_read_line); only their form is left to check. */
 static int run(struct args *args) {
     struct cli_common common = {0};
     const char *value;

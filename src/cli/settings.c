@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a value is; UNSIGNED goes beyond what fits in 63 bits (seeds). */
 enum type { TEXT, MODEL, PATH, CHOICE, WHOLE, UNSIGNED, NUMBER, SIZE, SWITCH };
 
 /* How a name's value differs from the setting's. */
@@ -16,6 +17,7 @@ struct known_name {
     enum how how;
 };
 
+/* A row of the table: everything that is particular to one setting. */
 struct setting {
     const char *option; /* "threads" for --threads */
     enum type type;
@@ -231,6 +233,8 @@ static const char *parse_switch(const char *text) {
     return NULL;
 }
 
+/* A number in quotes is a text, and no number: files are read strictly. The speaker may be
+ * either. */
 static bool check_kind(struct settings *settings, const struct setting *setting,
                        const struct place *place, enum setting_kind kind) {
     static const char *const wanted[] = {
@@ -346,7 +350,8 @@ static char *normalize(struct settings *settings, const struct setting *setting,
                                                     : strdup(text);
 }
 
-/* Every value is checked, also where a stronger place has one: a wrong file stays wrong. */
+/* Every value is checked, also where a stronger place has one: a wrong file stays wrong. Of equal
+ * places the first counts in a file, which is warned of, and in the environment. */
 static bool put(struct settings *settings, enum setting_id id, const struct place *place,
                 enum setting_kind kind, const char *text) {
     struct setting_value *value = &settings->values[id];
@@ -381,6 +386,7 @@ static bool put(struct settings *settings, enum setting_id id, const struct plac
 /* ---- Files ------------------------------------------------------------------------------------
  */
 
+/* Linear: a few dozen names, looked up once for each in a file. */
 static const struct known_name *find_key(const char *key, enum setting_id *id) {
     for (size_t i = 0; i < N_SETTINGS; i++) {
         for (size_t k = 0; k < MAX_KEYS && table[i].keys[k].name; k++) {
@@ -406,6 +412,7 @@ bool settings_is_section(const char *key) {
     return false;
 }
 
+/* Among all names that are understood. */
 static const char *nearest_key(const char *key) {
     const char *names[N_SETTINGS * MAX_KEYS];
     size_t n = 0;
@@ -429,6 +436,7 @@ static void warn_unknown(struct settings *settings, const char *key) {
     }
 }
 
+/* A name that is not known is no error: the file may be another program's. */
 bool settings_put_key(struct settings *settings, const char *key, enum setting_kind kind,
                       const char *text) {
     enum setting_id id;
@@ -443,6 +451,7 @@ bool settings_put_key(struct settings *settings, const char *key, enum setting_k
 /* ---- Environment and command line ---------------------------------------------------------------
  */
 
+/* Names of a row in their order: utter's own before those of other programs. */
 bool settings_read_environment(struct settings *settings, char *(*get)(const char *name)) {
     for (size_t i = 0; i < N_SETTINGS; i++) {
         for (const struct known_name *name = table[i].variables; name->name; name++) {
@@ -496,6 +505,7 @@ static bool has_extension(const char *path) {
     return strchr(slash ? slash + 1 : path, '.') != NULL;
 }
 
+/* A copy of the parser walks over the line; the command does so again with its own. */
 bool settings_read_line(struct settings *settings, struct args line, bool operand_is_model,
                         const char **config) {
     const char *value;
@@ -522,6 +532,7 @@ bool settings_read_line(struct settings *settings, struct args line, bool operan
     return ok;
 }
 
+/* For `utter config`, which takes options of other commands and runs none of them. */
 bool settings_check_line(struct settings *settings) {
     bool ok = true;
     for (size_t i = 0; i < N_SETTINGS && ok; i++) {
@@ -568,6 +579,7 @@ static bool is_text(const struct settings *settings, enum setting_id id, const c
     return is_set(settings, id) && (strcmp(text, a) == 0 || strcmp(text, b) == 0);
 }
 
+/* Order matters: what belongs to another model goes first, so that it contradicts nothing. */
 bool settings_reconcile(struct settings *settings) {
     struct setting_value *values = settings->values;
     drop_of_other_model(settings);
@@ -604,6 +616,7 @@ bool settings_reconcile(struct settings *settings) {
 /* ---- For the commands ---------------------------------------------------------------------------
  */
 
+/* 0 when the command has no such option: the setting is then not for it. */
 static int option_id(const struct args *args, const char *name) {
     for (size_t i = 0; i < args->n_options; i++) {
         if (strcmp(args->options[i].name, name) == 0) {
@@ -613,6 +626,7 @@ static int option_id(const struct args *args, const char *name) {
     return 0;
 }
 
+/* Switches that are off have no option; those of the line itself come from there. */
 size_t settings_presets(const struct settings *settings, const struct args *args,
                         struct arg_preset *out) {
     size_t n = 0;

@@ -63,6 +63,7 @@ struct setting_value {
 
 typedef void (*settings_warn_fn)(const char *format, ...);
 
+/* Zeros but for `warn` at the start. Strings are freed by settings_free, options point at them. */
 struct settings {
     struct setting_value values[N_SETTINGS];
     char *file;             /* that was read, or NULL; malloc'd */

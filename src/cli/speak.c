@@ -59,6 +59,7 @@ static const struct arg_option options[] = {
     CLI_ENGINE_OPTIONS,
 };
 
+/* All of one run; what was opened is closed by close_all, whatever happened. */
 struct job {
     struct cli_common common;
     utter_speak_options options;
@@ -81,6 +82,7 @@ struct job {
 
 /* ---- Command line --------------------------------------------------------------------------- */
 
+/* The library's own words for a name that it does not know. */
 static bool set_format(struct job *job, struct args *args, const char *value) {
     utter_error err;
     if (utter_format_parse(value, &job->format, &err) != UTTER_OK) {
@@ -90,6 +92,7 @@ static bool set_format(struct job *job, struct args *args, const char *value) {
     return true;
 }
 
+/* These two make the cases of set_option lines of one kind. */
 static bool set_flag(bool *flag) {
     return *flag = true;
 }
@@ -106,6 +109,7 @@ static bool set_parallel(utter_speak_options *speak, struct args *args, const ch
     return ok;
 }
 
+/* False with a message in args. */
 static bool set_option(struct job *job, struct args *args, int id, const char *value) {
     utter_speak_options *speak = &job->options;
     switch (id) {
@@ -184,6 +188,7 @@ static const char *check(struct job *job) {
     return NULL;
 }
 
+/* Operands are moved to the front of argv: there are never more of them than were read. */
 static bool parse(struct job *job, struct args *args) {
     const char *value;
     job->words = args->argv; /* operands are moved to the front */
@@ -199,6 +204,7 @@ static bool parse(struct job *job, struct args *args) {
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 
+/* Before the voice is opened: nothing to say needs no model. */
 static bool get_text(struct job *job) {
     if (job->ids) {
         return true;
@@ -233,6 +239,7 @@ static utter_status open_player_quietly(struct job *job, int32_t rate_hz, utter_
     return status;
 }
 
+/* The player first: where it fails no file was begun. */
 static utter_status open_outputs(struct job *job, int32_t rate_hz, utter_error *err) {
     utter_status status = UTTER_OK;
     if (job->play) {
@@ -244,6 +251,7 @@ static utter_status open_outputs(struct job *job, int32_t rate_hz, utter_error *
     return status;
 }
 
+/* Names are checked before the outputs are opened, so that a slip of the fingers leaves no file. */
 static bool open_all(struct job *job) {
     utter_error err = {0};
     utter_voice_info info = {.size = sizeof info};
@@ -277,6 +285,7 @@ static bool open_all(struct job *job) {
 
 /* ---- Speaking ------------------------------------------------------------------------------- */
 
+/* The stream's sink. Its own error is kept, as the stream can only tell that it was stopped. */
 static bool pass_on(void *user, const float *samples, size_t n_samples) {
     struct job *job = user;
     utter_status status = UTTER_OK;
@@ -289,6 +298,7 @@ static bool pass_on(void *user, const float *samples, size_t n_samples) {
     return status == UTTER_OK;
 }
 
+/* The player is waited for before the file gets its name: both were heard and written whole. */
 static utter_status finish_outputs(struct job *job, utter_error *err) {
     utter_status status = UTTER_OK;
     if (job->player) {
@@ -317,6 +327,7 @@ static void discard_outputs(struct job *job) {
     }
 }
 
+/* A signal is no error: the user asked for it. */
 static int explain_failure(struct job *job, const utter_error *err) {
     int signal_number = interrupt_signal();
     if (signal_number != 0) {
@@ -328,6 +339,7 @@ static int explain_failure(struct job *job, const utter_error *err) {
     return signal_number ? 128 + signal_number : EXIT_FAILED;
 }
 
+/* Progress is shown where it cannot mix with the sound or with other output. */
 static int run_stream(struct job *job) {
     utter_error err = {0};
     utter_speak_options *speak = &job->options;
@@ -366,6 +378,7 @@ static int print_json(const struct job *job) {
         r->decode_s));
 }
 
+/* On standard error, like all notes. */
 static void print_stats(const utter_result *r) {
     double speed = r->elapsed_s > 0 ? r->audio_s / r->elapsed_s : 0;
     cli_print_note("%.2f s of sound (%s, sentences: %u) in %.3f s: %.1f times real time",
@@ -397,6 +410,7 @@ static void close_all(struct job *job) {
     free(job->ids);
 }
 
+/* One way out: everything is closed in the reverse order of its opening. */
 static int run(struct args *args) {
     struct job job = {.format = UTTER_FORMAT_AUTO};
     utter_speak_options_init(&job.options);

@@ -28,6 +28,7 @@ struct slot {
     struct ut_speak_stats stats;
 };
 
+/* A thread with its session; lane 0 borrows the caller's. */
 struct lane {
     struct ut_lanes *lanes;
     struct ut_backend_session *session;
@@ -35,6 +36,8 @@ struct lane {
     int index;
 };
 
+/* All below `lock` is read and written under it, but for `stop` and `heard`, which is the
+ * caller's. */
 struct ut_lanes {
     struct ut_mem *mem;
     const struct ut_backend_voice *voice;
@@ -58,6 +61,7 @@ struct ut_lanes {
 
 /* ---- A lane ------------------------------------------------------------------------------- */
 
+/* Under the lock. Contents stay. */
 static bool grow(struct slot *slot, size_t n) {
     if (n > slot->capacity) {
         size_t capacity = UT_MAX(n, 2 * slot->capacity);
@@ -90,6 +94,7 @@ static bool keep(void *user, const float *samples, size_t n) {
     return goes_on;
 }
 
+/* Under the lock: whether there is a unit for the lane, and room for it before the listener. */
 static bool may_begin(const struct lane *lane) {
     const struct ut_lanes *lanes = lane->lanes;
     return lane->index < lanes->n_lanes && !lanes->stop && lanes->n_begun < lanes->task.n_units &&
@@ -126,6 +131,7 @@ static void speak_next(struct lane *lane) {
     pthread_cond_signal(&lanes->news);
 }
 
+/* A lane sleeps between tasks; the caller wakes it with `work`. */
 static void *run_lane(void *arg) {
     struct lane *lane = arg;
     struct ut_lanes *lanes = lane->lanes;
@@ -192,6 +198,7 @@ void ut_lanes_destroy(struct ut_lanes *lanes) {
     ut_mem_free(lanes->mem, lanes);
 }
 
+/* False where there is no memory or thread for one more: those that are there will do. */
 static bool start_lane(struct ut_lanes *lanes) {
     const struct ut_backend *backend = lanes->voice->backend;
     struct lane *lane = &lanes->lanes[lanes->n_started];
@@ -212,6 +219,7 @@ static bool start_lane(struct ut_lanes *lanes) {
     return true;
 }
 
+/* Memory stays for the next unit of that slot. */
 static void reset(struct slot *slot) {
     *slot =
         (struct slot){.lanes = slot->lanes, .samples = slot->samples, .capacity = slot->capacity};
@@ -240,6 +248,7 @@ bool ut_lanes_begin(struct ut_lanes *lanes, const struct ut_lanes_task *task, in
     return true;
 }
 
+/* Under the lock, which it gives back meanwhile. */
 static void wait_for_news(struct ut_lanes *lanes) {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -249,7 +258,8 @@ static void wait_for_news(struct ut_lanes *lanes) {
     pthread_cond_timedwait(&lanes->news, &lanes->lock, &until);
 }
 
-/* Samples of the unit that is due, in lanes->heard; 0: there are no more, or no more are wanted. */
+/* Samples of the unit that is due, in lanes->heard; 0: there are no more, or no more are wanted.
+ * The buffers change places, so the sink is called without the lock and nothing is copied. */
 static size_t take(struct ut_lanes *lanes, struct slot *slot, const _Atomic bool *cancel) {
     pthread_mutex_lock(&lanes->lock);
     while (slot->n == 0 && !slot->done && !*cancel) {
@@ -294,6 +304,7 @@ utter_status ut_lanes_speak(struct ut_lanes *lanes, const struct ut_speak_params
     return status;
 }
 
+/* Waits for those that speak: units and parameters are the caller's again afterwards. */
 void ut_lanes_end(struct ut_lanes *lanes) {
     pthread_mutex_lock(&lanes->lock);
     lanes->stop = true;

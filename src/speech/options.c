@@ -44,6 +44,7 @@ void utter_voice_options_init(utter_voice_options *options) {
     *options = (utter_voice_options){.size = sizeof *options};
 }
 
+/* NaN, -1 and NULL leave a choice to the voice. */
 void utter_speak_options_init(utter_speak_options *options) {
     *options = (utter_speak_options){
         .size = sizeof *options,
@@ -66,11 +67,13 @@ static utter_status check_range(const char *name, float value, float low, float 
                    (double)low, (double)high);
 }
 
+/* NaN stands for the voice's own value. */
 static utter_status check_or_nan(const char *name, float value, float low, float high,
                                  utter_error *err) {
     return isnan(value) ? UTTER_OK : check_range(name, value, low, high, err);
 }
 
+/* The ranges of utter.h; limits in the words of the messages. */
 static utter_status check_ranges(const utter_speak_options *o, utter_error *err) {
     if (o->n_parallel < 0 || o->n_parallel > UT_LANES_MAX) {
         return ut_fail(err, UTTER_ERROR_ARGUMENT, "n_parallel is %d: it must be 0 to %d",
@@ -83,6 +86,7 @@ static utter_status check_ranges(const utter_speak_options *o, utter_error *err)
     return status ? status : check_or_nan("sentence_silence_s", o->sentence_silence_s, 0, 10, err);
 }
 
+/* -1 is the voice's default. */
 static utter_status resolve_speaker(const utter_voice *voice, int32_t wanted, int32_t *out,
                                     utter_error *err) {
     const struct ut_backend *backend = voice->voice->backend;
@@ -128,6 +132,7 @@ static const char *stand_in_language(const utter_speak_options *options) {
     return *espeak_voice ? espeak_voice : options->language;
 }
 
+/* Speed divides the length scale, so that 2 is twice as fast for every voice. */
 utter_status ut_options_resolve(const utter_voice *voice, const utter_speak_options *options,
                                 struct ut_speak_params *out, utter_error *err) {
     utter_voice_info info = {0};

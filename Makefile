@@ -59,10 +59,12 @@ bench: all
 	$(BUILD)/tests/kernels/checkkernels --bench
 
 # Every fuzz target for SECONDS, from its corpus in fuzz/corpus.
-fuzz: export CC = clang
-fuzz: SETUP = -Dfuzz=true -Db_sanitize=address,undefined $(SANITIZE)
-fuzz: build-fuzz/build.ninja
-	ninja -C build-fuzz
+fuzz-programs: export CC = clang
+fuzz-programs: SETUP = -Dfuzz=true -Db_sanitize=address,undefined $(SANITIZE)
+fuzz-programs: build-fuzz/build.ninja
+	ninja -C build-fuzz fuzzers
+
+fuzz: fuzz-programs
 	scripts/fuzz.sh build-fuzz $(SECONDS)
 
 install: all
@@ -71,5 +73,5 @@ install: all
 clean:
 	rm -rf $(BUILD) build-asan build-coverage build-fuzz build-msan build-tsan build-neon
 
-.PHONY: all test test-asan test-tsan test-neon test-msan test-valgrind scoreboard lint bench fuzz install clean
+.PHONY: all test test-asan test-tsan test-neon test-msan test-valgrind scoreboard lint bench fuzz fuzz-programs install clean
 .PRECIOUS: %/build.ninja

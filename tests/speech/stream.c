@@ -65,18 +65,21 @@ static void sentences_are_counted_once(void **state) {
     utter_voice *voice = open_voice(engine, data_path("piper/tiny.onnx"));
     static char padded[20000];
     utter_result result = {.size = sizeof result};
+    utter_speak_options options;
     struct heard heard;
+    utter_speak_options_init(&options);
+    options.speed = 10;
     memset(padded, ' ', sizeof padded - 1);
     memcpy(padded, "Hi.", 3);
     heard_init(&heard, false);
-    assert_int_equal(say(voice, padded, NULL, &heard, &result), UTTER_OK);
+    assert_int_equal(say(voice, padded, &options, &heard, &result), UTTER_OK);
     assert_int_equal(result.n_sentences, 1);
     for (size_t i = 0; i + 4 < 6000; i += 4) {
         memcpy(padded + i, "aha ", 4);
     }
-    assert_int_equal(say(voice, padded, NULL, &heard, &result), UTTER_OK);
+    assert_int_equal(say(voice, padded, &options, &heard, &result), UTTER_OK);
     assert_int_equal(result.n_sentences, 1);
-    assert_int_equal(say(voice, "One. Two. Three.", NULL, &heard, &result), UTTER_OK);
+    assert_int_equal(say(voice, "One. Two. Three.", &options, &heard, &result), UTTER_OK);
     assert_int_equal(result.n_sentences, 3);
     utter_voice_close(voice);
     utter_engine_destroy(engine);

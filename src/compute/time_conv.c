@@ -20,6 +20,7 @@ enum {
     ROW_STEP = 24,     /* a multiple of every level's row tile */
     WANTED_ITEMS = 16, /* fewer row blocks than that are cut by output channels too */
     MIN_GROUP = 128,   /* channels of a group: the modulated copy is made for each */
+    HALF_ROWS = 16,    /* of bfloat16 as floats at a time, in the first-level cache */
 };
 
 struct job {
@@ -29,9 +30,10 @@ struct job {
     int block_rows, n_blocks, n_groups, group; /* group: channels, a multiple of the panel */
     int copy_rows;                             /* input rows of a block */
     ptrdiff_t pitch;                           /* bytes of a row in a copy */
-    /* Of copy_rows * pitch, and behind them the scales of narrow rows or the transformed tiles of
-     * minimal filtering. */
-    size_t copy_bytes;
+    /* Of a thread's memory: copy_rows * pitch, and behind them the scales of narrow rows or the
+     * transformed tiles of minimal filtering; then what bfloat16 goes through as floats: HALF_ROWS
+     * input rows, and block_rows + 1 output rows of a group. */
+    size_t floats_at, copy_bytes;
     char *copies; /* [slots.n][copy_bytes] */
     struct ut_slots slots;
 };
@@ -72,9 +74,16 @@ struct block {
     char *x;
     ptrdiff_t x_row; /* bytes */
     float *scales;   /* of narrow rows */
+    float *floats;   /* of input, or output, in bfloat16 */
     struct ut_minimal_part tiles;
     int t, n_rows;
 };
+
+/* Element `at` of rows in either form; NULL stays NULL. */
+static const void *element(const void *x, bool half, ptrdiff_t at) {
+    ptrdiff_t size = half ? sizeof(uint16_t) : sizeof(float);
+    return x ? (const char *)x + at * size : NULL;
+}
 
 /* Rows of `from` into the block from row `at` on, in the layer's arithmetic. */
 static void gather_rows(const struct job *job, const struct ut_modulate *from,
@@ -92,6 +101,23 @@ static void gather_rows(const struct job *job, const struct ut_modulate *from,
         op.y = (float *)(block->x + at * block->x_row);
         op.y_row = block->x_row / (ptrdiff_t)sizeof(float);
         job->compute->kernels->modulate_f32(&op);
+    }
+}
+
+/* gather_rows of rows in bfloat16, `x`. */
+static void gather_half_rows(const struct job *job, const struct ut_modulate *from,
+                             const struct block *block, int at, const uint16_t *x) {
+    struct ut_modulate part = *from;
+    size_t n_ch = (size_t)from->n_ch;
+    part.x = block->floats;
+    part.x_row = from->n_ch;
+    for (int t = 0; t < from->n_rows; t += HALF_ROWS) {
+        part.n_rows = UT_MIN(from->n_rows - t, HALF_ROWS);
+        for (int r = 0; r < part.n_rows; r++) {
+            job->compute->kernels->bf16_to_f32(block->floats + (size_t)r * n_ch,
+                                               x + (t + r) * from->x_row, n_ch);
+        }
+        gather_rows(job, &part, block, at + t);
     }
 }
 
@@ -128,7 +154,8 @@ static void gather(const struct job *job, const struct block *block) {
     clear_rows(job, block, end - first, first + n - end);
     static const struct ut_modulation identity = {.slope = 1};
     const struct ut_modulation *m = op->modulation ? op->modulation : &identity;
-    struct ut_modulate modulate = {.x = op->x + begin * op->x_row,
+    const void *x = element(op->x, op->x_half, begin * op->x_row);
+    struct ut_modulate modulate = {.x = x,
                                    .x_row = op->x_row,
                                    .scale = m->scale,
                                    .shift = m->shift,
@@ -137,16 +164,70 @@ static void gather(const struct job *job, const struct block *block) {
                                    .slope = m->slope,
                                    .n_rows = end - begin,
                                    .n_ch = job->layer->n_in};
-    gather_rows(job, &modulate, block, begin - first);
+    if (op->x_half) {
+        gather_half_rows(job, &modulate, block, begin - first, x);
+    } else {
+        gather_rows(job, &modulate, block, begin - first);
+    }
 }
 
-/* Channel c of output row t. */
-static const float *addend(const float *x, ptrdiff_t row, int t, int c) {
-    return x ? x + t * row + c : NULL;
+/* Where a kernel reads addends and writes its sums, for some channels of a block. */
+struct output {
+    const float *add, *add2;
+    ptrdiff_t add_row, add2_row;
+    float *y;
+    ptrdiff_t y_row;
+};
+
+/* Of output in bfloat16: the block's floats, which the addends are put into. */
+static struct output half_output(const struct job *job, const struct block *block,
+                                 int first_channel, int n_out) {
+    const struct ut_time_conv *op = job->op;
+    const struct ut_kernels *kernels = job->compute->kernels;
+    float *behind = block->floats + (ptrdiff_t)block->n_rows * job->group;
+    for (int r = 0; r < block->n_rows && op->add; r++) {
+        float *y = block->floats + (ptrdiff_t)r * job->group;
+        ptrdiff_t t = block->t + r;
+        kernels->bf16_to_f32(y, element(op->add, true, t * op->add_row + first_channel),
+                             (size_t)n_out);
+        if (op->add2) {
+            kernels->bf16_to_f32(behind, element(op->add2, true, t * op->add2_row + first_channel),
+                                 (size_t)n_out);
+            kernels->add_f32(y, y, behind, (size_t)n_out);
+        }
+    }
+    return (struct output){.add = op->add ? block->floats : NULL,
+                           .add_row = job->group,
+                           .y = block->floats,
+                           .y_row = job->group};
+}
+
+static struct output output_of(const struct job *job, const struct block *block, int first_channel,
+                               int n_out) {
+    const struct ut_time_conv *op = job->op;
+    ptrdiff_t t = block->t;
+    if (op->y_half) {
+        return half_output(job, block, first_channel, n_out);
+    }
+    return (struct output){.add = element(op->add, false, t * op->add_row + first_channel),
+                           .add2 = element(op->add2, false, t * op->add2_row + first_channel),
+                           .add_row = op->add_row,
+                           .add2_row = op->add2_row,
+                           .y = (float *)op->y + t * op->y_row + first_channel,
+                           .y_row = op->y_row};
+}
+
+static void store_half(const struct job *job, const struct block *block, int first_channel,
+                       int n_out, const struct output *output) {
+    const struct ut_time_conv *op = job->op;
+    for (int r = 0; r < block->n_rows; r++) {
+        uint16_t *y = (uint16_t *)op->y + (block->t + r) * op->y_row + first_channel;
+        job->compute->kernels->f32_to_bf16(y, output->y + r * output->y_row, (size_t)n_out);
+    }
 }
 
 static void convolve_float(const struct job *job, const struct block *block, int first_channel,
-                           int n_out) {
+                           int n_out, const struct output *output) {
     const struct ut_time_conv *op = job->op;
     const struct ut_layer *layer = job->layer;
     ptrdiff_t x_row = block->x_row / (ptrdiff_t)sizeof(float);
@@ -157,13 +238,13 @@ static void convolve_float(const struct job *job, const struct block *block, int
         .n_taps = layer->n_taps,
         .n_in = layer->n_in,
         .bias = layer->bias + first_channel,
-        .add = addend(op->add, op->add_row, block->t, first_channel),
-        .add_row = op->add_row,
-        .add2 = addend(op->add2, op->add2_row, block->t, first_channel),
-        .add2_row = op->add2_row,
+        .add = output->add,
+        .add_row = output->add_row,
+        .add2 = output->add2,
+        .add2_row = output->add2_row,
         .scale = op->out_scale,
-        .y = op->y + block->t * op->y_row + first_channel,
-        .y_row = op->y_row,
+        .y = output->y,
+        .y_row = output->y_row,
         .n_rows = block->n_rows,
         .n_out = n_out,
     };
@@ -177,7 +258,7 @@ static void convolve_float(const struct job *job, const struct block *block, int
 }
 
 static void convolve_narrow(const struct job *job, const struct block *block, int first_channel,
-                            int n_out) {
+                            int n_out, const struct output *output) {
     const struct ut_time_conv *op = job->op;
     const struct ut_narrow_layer *layer = job->layer->narrow;
     size_t panel_bytes = layer->kind->panel_bytes(layer->n_taps, layer->n_in);
@@ -194,13 +275,13 @@ static void convolve_narrow(const struct job *job, const struct block *block, in
              (size_t)(first_channel / layer->kind->panel) * panel_bytes,
         .w_scale = layer->scale + first_channel,
         .bias = layer->bias + first_channel,
-        .add = addend(op->add, op->add_row, block->t, first_channel),
-        .add_row = op->add_row,
-        .add2 = addend(op->add2, op->add2_row, block->t, first_channel),
-        .add2_row = op->add2_row,
+        .add = output->add,
+        .add_row = output->add_row,
+        .add2 = output->add2,
+        .add2_row = output->add2_row,
         .scale = op->out_scale,
-        .y = op->y + block->t * op->y_row + first_channel,
-        .y_row = op->y_row,
+        .y = output->y,
+        .y_row = output->y_row,
         .n_rows = block->n_rows,
         .n_out = n_out,
     };
@@ -211,20 +292,24 @@ static void convolve_narrow(const struct job *job, const struct block *block, in
 static void convolve(const struct job *job, const struct block *block, int first_channel) {
     const struct ut_time_conv *op = job->op;
     int n_layer = job->layer->n_out, n_out = UT_MIN(job->group, n_layer - first_channel);
-    (job->layer->narrow ? convolve_narrow : convolve_float)(job, block, first_channel, n_out);
+    struct output output = output_of(job, block, first_channel, n_out);
+    (job->layer->narrow ? convolve_narrow : convolve_float)(job, block, first_channel, n_out,
+                                                            &output);
     if (op->moments) {
         size_t at = (size_t)(block->t / job->block_rows) * (size_t)n_layer + (size_t)first_channel;
-        job->compute->kernels->moments_f32(op->moments->mean + at, op->moments->m2 + at,
-                                           op->y + block->t * op->y_row + first_channel, op->y_row,
-                                           block->n_rows, n_out);
+        job->compute->kernels->moments_f32(op->moments->mean + at, op->moments->m2 + at, output.y,
+                                           output.y_row, block->n_rows, n_out);
+    }
+    if (op->y_half) {
+        store_half(job, block, first_channel, n_out, &output);
     }
 }
 
 /* Nothing to modulate, to round or to pad: the kernel reads the caller's rows. */
 static bool reads_in_place(const struct job *job) {
     const struct ut_time_conv *op = job->op;
-    return !op->modulation && !job->layer->narrow && !job->layer->minimal && op->pad == 0 &&
-           n_input_rows(job, op->n_rows) <= op->n_in_rows;
+    return !op->x_half && !op->y_half && !op->modulation && !job->layer->narrow &&
+           !job->layer->minimal && op->pad == 0 && n_input_rows(job, op->n_rows) <= op->n_in_rows;
 }
 
 /* Puts the block's input into a copy. */
@@ -232,6 +317,7 @@ static void take_block(const struct job *job, char *copy, struct block *block) {
     float *behind = (float *)(copy + job->copy_rows * job->pitch);
     block->x = copy;
     block->scales = behind;
+    block->floats = (float *)(copy + job->floats_at);
     gather(job, block);
     if (job->layer->minimal) {
         block->tiles = (struct ut_minimal_part){.compute = job->compute,
@@ -257,7 +343,7 @@ static void run_items(void *user, int begin, int end) {
         block.t = index * job->block_rows;
         block.n_rows = UT_MIN(job->block_rows, op->n_rows - block.t);
         if (in_place) {
-            block.x = (char *)(op->x + block.t * op->stride * op->x_row);
+            block.x = (char *)((const float *)op->x + block.t * op->stride * op->x_row);
         } else if (copied != index) {
             take_block(job, job->copies + (size_t)slot * job->copy_bytes, &block);
             copied = index;
@@ -293,7 +379,10 @@ static void size_copies(struct job *job) {
         int n_tiles = n_tiles_of(job, job->block_rows);
         job->copy_bytes += ut_minimal_floats(job->layer, n_tiles, job->group) * sizeof(float);
     }
-    job->copy_bytes = (job->copy_bytes + 63) / 64 * 64;
+    job->floats_at = (job->copy_bytes + 63) / 64 * 64;
+    size_t n_in = job->op->x_half ? HALF_ROWS * (size_t)job->layer->n_in : 0;
+    size_t n_out = job->op->y_half ? (size_t)(job->block_rows + 1) * (size_t)job->group : 0;
+    job->copy_bytes = job->floats_at + (UT_MAX(n_in, n_out) * sizeof(float) + 63) / 64 * 64;
     job->slots.n = ut_pool_threads(job->compute->pool);
 }
 
@@ -333,28 +422,60 @@ bool ut_time_conv_run(const struct ut_compute *compute, struct ut_arena *arena,
 struct moments_job {
     const struct ut_kernels *kernels;
     const struct ut_moments *moments;
-    const float *x;
+    const void *x;
+    bool half;
     ptrdiff_t x_row;
+    float *floats; /* [slots.n][block_rows, n_ch], where half */
+    struct ut_slots slots;
 };
 
-static void take_blocks(void *user, int begin, int end) {
-    const struct moments_job *job = user;
-    const struct ut_moments *m = job->moments;
-    for (int b = begin; b < end; b++) {
-        int t = b * m->block_rows;
-        size_t at = (size_t)b * (size_t)m->n_ch;
-        job->kernels->moments_f32(m->mean + at, m->m2 + at, job->x + t * job->x_row, job->x_row,
-                                  UT_MIN(m->block_rows, m->n_rows - t), m->n_ch);
+/* Rows t.. as floats, [n_rows, n_ch]. */
+static void to_floats(const struct moments_job *job, int t, int n_rows, float *floats) {
+    int n_ch = job->moments->n_ch;
+    for (int r = 0; r < n_rows; r++) {
+        job->kernels->bf16_to_f32(floats + (ptrdiff_t)r * n_ch,
+                                  element(job->x, true, (t + r) * job->x_row), (size_t)n_ch);
     }
 }
 
-bool ut_moments_take(const struct ut_compute *compute, struct ut_arena *arena, const float *x,
-                     ptrdiff_t x_row, int n_rows, int n_ch, struct ut_moments *out) {
+static void take_blocks(void *user, int begin, int end) {
+    struct moments_job *job = user;
+    const struct ut_moments *m = job->moments;
+    int slot = job->half ? ut_slots_take(&job->slots) : 0;
+    float *floats = job->half ? job->floats + (ptrdiff_t)slot * m->block_rows * m->n_ch : NULL;
+    for (int b = begin; b < end; b++) {
+        int t = b * m->block_rows, n_rows = UT_MIN(m->block_rows, m->n_rows - t);
+        size_t at = (size_t)b * (size_t)m->n_ch;
+        if (job->half) {
+            to_floats(job, t, n_rows, floats);
+        }
+        job->kernels->moments_f32(m->mean + at, m->m2 + at,
+                                  floats ? floats : element(job->x, false, t * job->x_row),
+                                  floats ? m->n_ch : job->x_row, n_rows, m->n_ch);
+    }
+    if (job->half) {
+        ut_slots_give(&job->slots, slot);
+    }
+}
+
+bool ut_moments_take(const struct ut_compute *compute, struct ut_arena *arena, const void *x,
+                     bool half, ptrdiff_t x_row, int n_rows, int n_ch, struct ut_moments *out) {
     if (!moments_init(arena, out, n_rows, n_ch, block_rows_of(n_ch, n_rows))) {
         return false;
     }
-    struct moments_job job = {compute->kernels, out, x, x_row};
+    struct moments_job job = {
+        .kernels = compute->kernels, .moments = out, .x = x, .half = half, .x_row = x_row};
+    job.slots.n = ut_pool_threads(compute->pool);
+    struct ut_arena_mark mark = ut_arena_mark(arena);
+    if (half) {
+        size_t n = (size_t)job.slots.n * (size_t)out->block_rows;
+        job.floats = ut_arena_alloc(arena, n, (size_t)n_ch * sizeof(float));
+        if (!job.floats) {
+            return false;
+        }
+    }
     ut_pool_run(compute->pool, out->n_blocks, 1, take_blocks, &job);
+    ut_arena_rewind(arena, mark);
     return true;
 }
 

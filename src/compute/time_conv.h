@@ -23,17 +23,23 @@ struct ut_modulation {
 };
 
 /* y[t] = (conv(modulated x)[t] + add[t] + add2[t]) * out_scale. Output row t, tap k reads the modulated input
- * row t * stride + k * dilation - pad; rows outside 0..n_in_rows - 1 are zeros. */
+ * row t * stride + k * dilation - pad; rows outside 0..n_in_rows - 1 are zeros.
+ *
+ * x, and y with the addends, are floats or bfloat16 (uint16_t, half the memory and its traffic); pitches count
+ * elements. What is in between is float in any case, and the statistics are of y before it is rounded. Addends in
+ * bfloat16 are added to each other first; add2 comes with add then. */
 struct ut_time_conv {
-    const float *x;
+    const void *x;
+    bool x_half;
     ptrdiff_t x_row;
     int n_in_rows;
     const struct ut_modulation *modulation; /* NULL: x as it is */
     int stride, dilation, pad;
-    const float *add, *add2; /* NULL: none; may be y */
+    const void *add, *add2; /* NULL: none; may be y */
     ptrdiff_t add_row, add2_row;
     float out_scale;
-    float *y; /* not x */
+    void *y;     /* not x */
+    bool y_half; /* y, add and add2 are in bfloat16 */
     ptrdiff_t y_row;
     int n_rows;
     struct ut_moments *moments; /* of y; NULL: not wanted. Set up by this call */
@@ -50,8 +56,8 @@ UTTER_CHECKED utter_status ut_time_conv_pack(const struct ut_compute *compute, s
 bool ut_time_conv_run(const struct ut_compute *compute, struct ut_arena *arena,
                       const struct ut_layer *layer, const struct ut_time_conv *op);
 
-/* Statistics of rows that exist already. */
-bool ut_moments_take(const struct ut_compute *compute, struct ut_arena *arena, const float *x,
+/* Statistics of rows that exist already; `half`: in bfloat16. */
+bool ut_moments_take(const struct ut_compute *compute, struct ut_arena *arena, const void *x, bool half,
                      ptrdiff_t x_row, int n_rows, int n_ch, struct ut_moments *out);
 
 /* Adaptive instance normalisation (arXiv:1703.06868) as scale and shift, each [n_ch]: with the biased

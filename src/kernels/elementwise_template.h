@@ -118,6 +118,21 @@ static void bf16_to_f32(float *y, const uint16_t *x, size_t n) {
     }
 }
 
+/* Every NaN becomes the usual one: rounding the bits of some would carry into their sign. */
+ALWAYS_INLINE v_int round_to_bf16(v_float x) {
+    return v_bf16_bits(v_select(v_equal(x, x), x, v_set(NAN)));
+}
+
+static void f32_to_bf16(uint16_t *y, const float *x, size_t n) {
+    size_t i = 0;
+    for (; i + V_WIDTH <= n; i += V_WIDTH) {
+        v_store_halves(y + i, round_to_bf16(v_load(x + i)), V_WIDTH);
+    }
+    if (i < n) {
+        v_store_halves(y + i, round_to_bf16(v_load_n(x + i, (int)(n - i), 0)), (int)(n - i));
+    }
+}
+
 /* tanh(a) * sigmoid(b) as one quotient: a division costs as much as a polynomial. */
 ALWAYS_INLINE v_float v_gate(v_float a, v_float b) {
     v_float q = expm1_twice(a), e = v_exp(v_sub(v_set(0), v_abs(b)));
@@ -330,6 +345,7 @@ static void fill_elementwise(struct ut_kernels *table) {
     table->mul_add_f32 = mul_add_f32;
     table->f16_to_f32 = f16_to_f32;
     table->bf16_to_f32 = bf16_to_f32;
+    table->f32_to_bf16 = f32_to_bf16;
 }
 
 #endif

@@ -159,6 +159,7 @@ struct ut_kernels {
     /* Half-precision storage to f32, exact. */
     void (*f16_to_f32)(float *y, const uint16_t *x, size_t n);
     void (*bf16_to_f32)(float *y, const uint16_t *x, size_t n);
+    void (*f32_to_bf16)(uint16_t *y, const float *x, size_t n); /* to nearest, ties to even */
 
     const struct ut_narrow *i8;  /* int8 x int8 with sums in int32 */
     const struct ut_narrow *b16; /* bfloat16 x bfloat16; NULL: the level has none */

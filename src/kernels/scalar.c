@@ -283,6 +283,13 @@ static void bf16_to_f32(float *y, const uint16_t *x, size_t n) {
     }
 }
 
+static void f32_to_bf16(uint16_t *y, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        y[i] = isnan(x[i]) ? 0x7fc0
+                           : ut_narrow_bf16(x[i]); /* rounding would carry into a NaN's sign */
+    }
+}
+
 void ut_kernels_fill_scalar(struct ut_kernels *table) {
     table->panel = PANEL;
     table->conv_f32 = conv_f32;
@@ -311,4 +318,5 @@ void ut_kernels_fill_scalar(struct ut_kernels *table) {
     table->mul_add_f32 = mul_add_f32;
     table->f16_to_f32 = f16_to_f32;
     table->bf16_to_f32 = bf16_to_f32;
+    table->f32_to_bf16 = f32_to_bf16;
 }

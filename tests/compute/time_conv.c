@@ -1,7 +1,7 @@
 /* Convolutions with modulated input and statistics of the output against their formulas in double,
  * in narrow arithmetic against one convolution of all rows (tests/compute/narrow.c has the
  * definition): strides, dilations, padding on either side, pitches, residuals, every level, 1 and 3
- * threads with the same bits. */
+ * threads with the same bits. With rows in bfloat16 against the same in floats. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -163,7 +163,8 @@ static void check_values(const struct shape *s, const struct data *d) {
 
 /* The input of a shape as narrow rows, with the rows of the padding. */
 static struct ut_narrow_rows narrow_input(const struct ut_compute *compute, struct ut_arena *arena,
-                                          const struct shape *s, const struct ut_time_conv *op) {
+                                          const struct shape *s, const struct data *d,
+                                          const struct ut_time_conv *op) {
     const struct ut_narrow *kind = ut_narrow_kind(compute);
     int n = (s->n_rows - 1) * s->stride + (s->n_taps - 1) * s->dilation + 1;
     int first = s->pad < 0 ? -s->pad : 0, before = s->pad > 0 ? s->pad : 0;
@@ -174,7 +175,7 @@ static struct ut_narrow_rows narrow_input(const struct ut_compute *compute, stru
     memset(rows.data, 0, (size_t)n * (size_t)rows.row);
     memset(rows.scale, 0, (size_t)n * sizeof *rows.scale);
     const struct ut_modulation *m = op->modulation;
-    struct ut_modulate from = {.x = op->x + first * op->x_row,
+    struct ut_modulate from = {.x = d->x + first * op->x_row,
                                .x_row = op->x_row,
                                .scale = m ? m->scale : NULL,
                                .shift = m ? m->shift : NULL,
@@ -194,7 +195,7 @@ static struct ut_narrow_rows narrow_input(const struct ut_compute *compute, stru
 static void check_narrow(const struct ut_compute *compute, struct ut_arena *arena,
                          const struct shape *s, const struct data *d,
                          const struct ut_time_conv *op) {
-    struct ut_narrow_rows rows = narrow_input(compute, arena, s, op);
+    struct ut_narrow_rows rows = narrow_input(compute, arena, s, d, op);
     float *y = random_values(9, (size_t)s->n_rows * (size_t)(s->n_out + MARGIN));
     struct ut_narrow_conv whole = {.x = rows.data,
                                    .x_row = s->stride * rows.row,
@@ -273,8 +274,8 @@ static float *run_shape(enum ut_cpu_level level, enum ut_precision precision, in
         check_values(s, &d);
     }
     check_moments(s, &d, &moments);
-    assert_true(
-        ut_moments_take(&compute, &arena, d.y, s->n_out + MARGIN, s->n_rows, s->n_out, &again));
+    assert_true(ut_moments_take(&compute, &arena, d.y, false, s->n_out + MARGIN, s->n_rows,
+                                s->n_out, &again));
     check_moments(s, &d, &again);
     float *y = d.y;
     d.y = NULL;
@@ -299,6 +300,94 @@ static void every_shape_at_every_level(void **state) {
     for (int level = 0; level < UT_CPU_N_LEVELS; level++) {
         for (int precision = UT_PRECISION_F32; precision <= UT_PRECISION_INT8; precision++) {
             every_shape((enum ut_cpu_level)level, (enum ut_precision)precision);
+        }
+    }
+}
+
+/* x rounded to bfloat16, and as such. */
+static uint16_t *rounded(const struct ut_kernels *kernels, float *x, size_t n) {
+    uint16_t *half = test_alloc((n + 1) * sizeof *half);
+    kernels->f32_to_bf16(half, x, n);
+    kernels->bf16_to_f32(x, half, n);
+    return half;
+}
+
+/* `plain` with bfloat16 in and out: its result rounded, with the same statistics of what was not.
+ */
+static void check_half(const struct ut_compute *compute, struct ut_arena *arena,
+                       const struct shape *s, struct data *d, const struct ut_time_conv *plain,
+                       const uint16_t *const halves[3]) {
+    size_t pitch = (size_t)s->n_out + MARGIN, n = (size_t)s->n_rows * pitch;
+    uint16_t *found = test_alloc(n * sizeof *found), *wanted = rounded(compute->kernels, d->y, n);
+    memset(found, 0x42, n * sizeof *found);
+    struct ut_moments moments, again, of_floats;
+    struct ut_time_conv op = *plain;
+    op.x = halves[0];
+    op.add = s->residual ? halves[1] : NULL;
+    op.add2 = s->residual ? halves[2] : NULL;
+    op.y = found;
+    op.x_half = op.y_half = true;
+    op.moments = &moments;
+    assert_true(ut_time_conv_run(compute, arena, &d->layer, &op));
+    size_t n_moments = (size_t)moments.n_blocks * (size_t)s->n_out * sizeof(float);
+    assert_memory_equal(moments.mean, plain->moments->mean, n_moments);
+    assert_memory_equal(moments.m2, plain->moments->m2, n_moments);
+    for (size_t i = 0; i < n; i++) {
+        bool inside = i % pitch < (size_t)s->n_out;
+        assert_int_equal(found[i], inside ? wanted[i] : 0x4242);
+    }
+    assert_true(ut_moments_take(compute, arena, found, true, (ptrdiff_t)pitch, s->n_rows, s->n_out,
+                                &again));
+    assert_true(ut_moments_take(compute, arena, d->y, false, (ptrdiff_t)pitch, s->n_rows, s->n_out,
+                                &of_floats));
+    n_moments = (size_t)again.n_blocks * (size_t)s->n_out * sizeof(float);
+    assert_memory_equal(again.mean, of_floats.mean, n_moments);
+    assert_memory_equal(again.m2, of_floats.m2, n_moments);
+    free(found);
+    free(wanted);
+}
+
+static void run_half(enum ut_cpu_level level, enum ut_precision precision, int n_threads,
+                     const struct shape *s) {
+    struct ut_mem mem;
+    struct ut_arena arena;
+    struct data d;
+    struct ut_moments moments;
+    ut_mem_init(&mem, NULL);
+    ut_arena_init(&arena, &mem, UT_MEM_SESSION);
+    struct ut_compute compute = {.kernels = ut_kernels_get(level), .precision = precision};
+    assert_int_equal(ut_pool_create(&mem, n_threads, &compute.pool, NULL), UTTER_OK);
+    make_data(&compute, &arena, s, &d);
+    size_t n_x = (size_t)s->n_in_rows * (size_t)(s->n_in + MARGIN);
+    size_t n = (size_t)s->n_rows * (size_t)(s->n_out + MARGIN);
+    uint16_t *halves[3] = {rounded(compute.kernels, d.x, n_x), rounded(compute.kernels, d.add, n),
+                           rounded(compute.kernels, d.add2, n)};
+    compute.kernels->add_f32(d.add, d.add, d.add2, n);
+    struct ut_modulation modulation = {.scale = d.scale,
+                                       .shift = d.shift,
+                                       .alpha = s->snake ? d.alpha : NULL,
+                                       .inv_alpha = s->snake ? d.inv_alpha : NULL,
+                                       .slope = 0.2f};
+    struct ut_time_conv op = op_of(s, &d, &modulation, &moments);
+    op.add2 = NULL;
+    assert_true(ut_time_conv_run(&compute, &arena, &d.layer, &op));
+    check_half(&compute, &arena, s, &d, &op, (const uint16_t *const *)halves);
+    for (int i = 0; i < 3; i++) {
+        free(halves[i]);
+    }
+    free_data(&d);
+    ut_pool_destroy(compute.pool);
+    ut_arena_free(&arena);
+}
+
+static void rows_in_half_as_in_float(void **state) {
+    static const enum ut_precision precisions[] = {UT_PRECISION_F32, UT_PRECISION_INT8};
+    for (int level = 0; level < UT_CPU_N_LEVELS; level++) {
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            for (int p = 0; p < 2 && ut_kernels_get((enum ut_cpu_level)level); p++) {
+                run_half((enum ut_cpu_level)level, precisions[p], 1, &shapes[i]);
+                run_half((enum ut_cpu_level)level, precisions[p], 3, &shapes[i]);
+            }
         }
     }
 }
@@ -369,6 +458,11 @@ static void no_rows_and_no_memory(void **state) {
     failing_allocator_reset(&failing, 1, false);
     op.moments = &moments;
     assert_false(ut_time_conv_run(&compute, &empty, &d.layer, &op));
+    /* There is a block for the statistics, none for the floats of 80 rows. */
+    failing_allocator_reset(&failing, 0, false);
+    assert_non_null(ut_arena_alloc(&empty, 1, 1));
+    failing_allocator_reset(&failing, 1, true);
+    assert_false(ut_moments_take(&compute, &empty, d.y, true, 0, 300, 400, &moments));
     op.n_rows = 0;
     op.moments = NULL;
     assert_true(ut_time_conv_run(&compute, &arena, &d.layer, &op));
@@ -382,6 +476,7 @@ static void no_rows_and_no_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_shape_at_every_level),
+        cmocka_unit_test(rows_in_half_as_in_float),
         cmocka_unit_test(too_many_channels_stay_float),
         cmocka_unit_test(a_residual_is_updated_in_place),
         cmocka_unit_test(no_rows_and_no_memory),

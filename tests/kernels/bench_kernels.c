@@ -198,6 +198,10 @@ static void run_bf16_to_f32(const struct simple_call *s) {
     s->k->bf16_to_f32(s->y, (const uint16_t *)s->a, N_VALUES);
 }
 
+static void run_f32_to_bf16(const struct simple_call *s) {
+    s->k->f32_to_bf16((uint16_t *)s->y, s->a, N_VALUES);
+}
+
 static void run_gate(const struct simple_call *s) {
     s->k->gate_f32(s->y, ROW, s->a, ROW, s->b, ROW, N_VALUES / ROW, ROW);
 }
@@ -304,6 +308,7 @@ static const struct {
     {"mul_add_f32", run_mul_add, N_VALUES},
     {"f16_to_f32", run_f16_to_f32, N_VALUES},
     {"bf16_to_f32", run_bf16_to_f32, N_VALUES},
+    {"f32_to_bf16", run_f32_to_bf16, N_VALUES},
 };
 
 enum { REPEAT = 20 }; /* one call is too short to time */

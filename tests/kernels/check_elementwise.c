@@ -374,3 +374,40 @@ void check_f16_to_f32(struct check *c) {
 void check_bf16_to_f32(struct check *c) {
     check_half(c, c->table->bf16_to_f32, exact_bf16);
 }
+
+/* Between two neighbours a float goes to the nearer one, from the middle to the even one. */
+static uint16_t rounded_bf16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t upper = bits >> 16, lower = bits & 0xffff;
+    bool up = lower > 0x8000 || (lower == 0x8000 && upper & 1);
+    return (uint16_t)(isnan(x) ? 0x7fc0 : upper + up);
+}
+
+/* Every size at an odd address, bits of all kinds, ties among them. */
+void check_f32_to_bf16(struct check *c) {
+    for (int n = 0; n <= 4096; n = n < 67 ? n + 1 : n == 67 ? 4096 : n + 1) {
+        struct block x = block_floats((size_t)n);
+        struct block y = block_make((size_t)n * sizeof(uint16_t), sizeof(uint16_t));
+        float *in = x.data;
+        const uint16_t *out = y.data;
+        check_case(c, "%d values", n);
+        for (int i = 0; i < n; i++) {
+            uint32_t bits = (uint32_t)random_bits(c);
+            bits = i % 3 == 0 ? (bits & 0xffff0000) | 0x8000 : bits;
+            memcpy(&in[i], &bits, sizeof bits);
+        }
+        static const uint32_t special[] = {0x7f800000, 0xff800000, 0x7fffffff, 0xffffffff,
+                                           0x7f800001, 0x7f7fffff, 0x00000001, 0x80000000};
+        memcpy(in, special, n < COUNT(special) ? (size_t)n * sizeof *in : sizeof special);
+        c->table->f32_to_bf16(y.data, in, (size_t)n);
+        for (int i = 0; i < n; i++) {
+            c->n_compared++;
+            if (out[i] != rounded_bf16(in[i])) {
+                check_fail(c, "%a became %#x, not %#x", (double)in[i], out[i], rounded_bf16(in[i]));
+            }
+        }
+        block_free(&x);
+        block_free(&y);
+    }
+}

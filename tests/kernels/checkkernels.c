@@ -47,6 +47,7 @@ static const struct entry {
     ENTRY(mul_add_f32, check_mul_add),
     ENTRY(f16_to_f32, check_f16_to_f32),
     ENTRY(bf16_to_f32, check_bf16_to_f32),
+    ENTRY(f32_to_bf16, check_f32_to_bf16),
 };
 
 /* Of the tables of narrow arithmetic, all that this processor can run at the level. */

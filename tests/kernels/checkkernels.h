@@ -100,6 +100,7 @@ void check_sub(struct check *c);
 void check_mul_add(struct check *c);
 void check_f16_to_f32(struct check *c);
 void check_bf16_to_f32(struct check *c);
+void check_f32_to_bf16(struct check *c);
 
 /* The convolutions of the models. */
 struct conv_shape {

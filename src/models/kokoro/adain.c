@@ -182,7 +182,7 @@ static bool run_resblk(struct ut_kokoro_session *s, const struct kokoro_resblk *
     struct ut_moments moments;
     struct ut_modulation first, second;
     float *mid = ut_arena_alloc(&s->arena, (size_t)n_out_rows * (size_t)n_mid, sizeof *mid);
-    if (!mid || !ut_moments_take(compute, &s->arena, x, x_row, n_rows, block->n_in, &moments) ||
+    if (!mid || !ut_moments_take(compute, &s->arena, x, false, x_row, n_rows, block->n_in, &moments) ||
         !ut_kokoro_adain(s, &block->norm1, style, &moments, &first)) {
         return false;
     }

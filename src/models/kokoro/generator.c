@@ -3,16 +3,18 @@
  * STFT. Generator, AdaINResBlock1 and TorchSTFT.inverse of istftnet.py in the reference.
  *
  * Each residual convolution normalises over the whole utterance, so activations exist for a whole
- * unit; at the last stage there are four buffers of 120 * n_frames + 1 rows. */
+ * unit; at the last stage there are four buffers of 120 * n_frames + 1 rows, in bfloat16 where the
+ * convolutions are in narrow arithmetic: with a precision of 8 bits they add nothing to speak of to
+ * the error of rounding rows to int8, and half the memory passes through the caches. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
+#include "compute/narrow.h"
 #include "models/kokoro/adain.h"
 
 enum {
-    ADD_BLOCK_ROWS = 256,
     SPECTRUM_BLOCK_ROWS = 256,
     SCRATCH_BYTES = 8 << 20 /* statistics, and the threads' copies of input rows */
 };
@@ -20,29 +22,56 @@ enum {
 #define SLOPE 0.1f
 #define SLOPE_LAST 0.01f
 
-struct stage_buffers { /* [n_rows, n_ch] each */
-    float *in;         /* noise branch, then the stage's input */
-    float *mid, *residual, *sum;
+struct stage_buffers { /* [n_rows, n_ch] each, floats or bfloat16 */
+    void *in;          /* noise branch, then the stage's input */
+    void *mid, *residual, *sum;
     int n_rows, n_ch;
+    bool half;
 };
+
+/* What the stages' buffers hold. */
+static bool is_half(const struct ut_kokoro_session *s) {
+    return ut_narrow_kind(&s->compute) != NULL;
+}
+
+static size_t value_bytes(const struct ut_kokoro_session *s) {
+    return is_half(s) ? sizeof(uint16_t) : sizeof(float);
+}
 
 /* Of the source's spectrum and of the last stage. */
 static int n_spectrum_rows(const struct ut_kokoro_session *s) {
     return UT_KOKORO_SAMPLES_PER_FRAME / s->model->config.hop * s->n_frames + 1;
 }
 
-static void observe_indexed(const struct ut_kokoro_session *s, const char *format, int i, int j,
-                            const float *data, int n_rows, int n_ch) {
+/* Rows of a stage's buffer as floats, for observers: themselves, or a copy in the arena; NULL: no
+ * memory. */
+static const float *as_floats(struct ut_kokoro_session *s, const void *data, int n_rows, int n_ch) {
+    size_t n = (size_t)n_rows * (size_t)n_ch;
+    float *floats = is_half(s) ? ut_arena_alloc(&s->arena, n, sizeof *floats) : NULL;
+    if (floats) {
+        s->compute.kernels->bf16_to_f32(floats, data, n);
+    }
+    return is_half(s) ? floats : data;
+}
+
+/* Shows a stage's buffer; without memory for a copy of it the observer misses it. */
+static void observe_indexed(struct ut_kokoro_session *s, const char *format, int i, int j,
+                            const void *data, int n_rows, int n_ch) {
     char stage[40];
     if (s->request->observer) {
+        struct ut_arena_mark mark = ut_arena_mark(&s->arena);
+        const float *floats = as_floats(s, data, n_rows, n_ch);
         snprintf(stage, sizeof stage, format, i, j);
-        ut_kokoro_observe(s, stage, data, n_ch, n_rows, n_ch);
+        if (floats) {
+            ut_kokoro_observe(s, stage, floats, n_ch, n_rows, n_ch);
+        }
+        ut_arena_rewind(&s->arena, mark);
     }
 }
 
 /* One convolution of a residual block on AdaIN and snake of x. */
 static bool run_step(struct ut_kokoro_session *s, const struct kokoro_resblock *block, int step,
-                     const float *x, struct ut_moments *moments, int n_rows,
+                     const void *x, struct ut_moments *moments, int n_rows,
                      struct ut_time_conv op) {
     const struct ut_layer *conv = &block->steps[step].conv;
     struct ut_modulation modulation;
@@ -52,6 +81,7 @@ static bool run_step(struct ut_kokoro_session *s, const struct kokoro_resblock *
     modulation.alpha = block->steps[step].alpha;
     modulation.inv_alpha = block->steps[step].inv_alpha;
     op.x = x;
+    op.x_half = op.y_half = is_half(s);
     op.modulation = &modulation;
     op.stride = 1;
     op.dilation = step % 2 == 0 ? block->dilations[step / 2] : 1;
@@ -65,9 +95,9 @@ static bool run_step(struct ut_kokoro_session *s, const struct kokoro_resblock *
 /* out = (block(in) + sum) * scale; moments: of `in`, from before. `in` may be out. */
 static utter_status run_resblock(struct ut_kokoro_session *s, const struct kokoro_resblock *block,
                                  const struct stage_buffers *b, struct ut_moments moments,
-                                 const float *sum, float scale, float *out, utter_error *err) {
+                                 const void *sum, float scale, void *out, utter_error *err) {
     struct ut_arena_mark mark = ut_arena_mark(&s->arena);
-    const float *x = b->in;
+    const void *x = b->in;
     for (int pair = 0; pair < block->n_pairs; pair++) {
         bool last = pair == block->n_pairs - 1;
         struct ut_time_conv first = {.out_scale = 1, .y = b->mid};
@@ -104,6 +134,7 @@ static utter_status run_noise(struct ut_kokoro_session *s, int index, const floa
                               .pad = stage->noise_pad,
                               .out_scale = 1,
                               .y = b->in,
+                              .y_half = b->half,
                               .y_row = b->n_ch,
                               .n_rows = b->n_rows,
                               .moments = &moments};
@@ -118,62 +149,69 @@ static utter_status run_noise(struct ut_kokoro_session *s, int index, const floa
     return status;
 }
 
-/* y [n_rows * rate, n_out] = transposed convolution of leaky ReLU of x. */
-static bool upsample(struct ut_kokoro_session *s, const struct kokoro_upsample *up, const float *x,
-                     int n_rows, float *y) {
-    static const struct ut_modulation leaky = {.slope = SLOPE};
-    for (int r = 0; r < up->rate; r++) {
-        struct ut_time_conv op = {.x = x,
-                                  .x_row = up->phases[r].n_in,
-                                  .n_in_rows = n_rows,
-                                  .modulation = &leaky,
-                                  .stride = 1,
-                                  .dilation = 1,
-                                  .pad = -up->shift[r],
-                                  .out_scale = 1,
-                                  .y = y + (ptrdiff_t)r * up->n_out,
-                                  .y_row = (ptrdiff_t)up->rate * up->n_out,
-                                  .n_rows = n_rows};
-        if (!ut_time_conv_run(&s->compute, &s->arena, &up->phases[r], &op)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-struct add_job {
-    const struct ut_kernels *kernels;
-    float *y;
-    const float *x;
-    int n_ch, shift; /* row t of y gets row t - shift of x; row 0, if shifted, row 1: reflection */
+/* Input rows of a stage: the decoder's floats or the stage before. */
+struct stage_input {
+    const void *x;
+    bool half;
+    int n_rows;
 };
 
-static void add_rows(void *user, int begin, int end) {
-    const struct add_job *job = user;
-    size_t n_ch = (size_t)job->n_ch;
-    for (int t = begin; t < end; t++) {
-        int from = t < job->shift ? 1 : t - job->shift;
-        float *y = job->y + (size_t)t * n_ch;
-        job->kernels->add_f32(y, y, job->x + (size_t)from * n_ch, n_ch);
-    }
+/* Rows m.. of y with pitch y_row, n_rows of them = phase r of the transposed convolution of leaky
+ * ReLU of the input, output rows m * rate + r and so on; `add`: to what y holds. */
+static bool upsample_phase(struct ut_kokoro_session *s, const struct kokoro_upsample *up,
+                           const struct stage_input *in, int r, int m, int n_rows, void *y,
+                           ptrdiff_t y_row, bool add) {
+    static const struct ut_modulation leaky = {.slope = SLOPE};
+    struct ut_time_conv op = {.x = in->x,
+                              .x_half = in->half,
+                              .x_row = up->phases[r].n_in,
+                              .n_in_rows = in->n_rows,
+                              .modulation = &leaky,
+                              .stride = 1,
+                              .dilation = 1,
+                              .pad = -up->shift[r] - m,
+                              .out_scale = 1,
+                              .add = add ? y : NULL,
+                              .add_row = y_row,
+                              .y = y,
+                              .y_half = is_half(s),
+                              .y_row = y_row,
+                              .n_rows = n_rows};
+    return ut_time_conv_run(&s->compute, &s->arena, &up->phases[r], &op);
 }
 
-/* The stage's input: upsampled x added to the noise branch; the last stage has one row more than
- * upsampling makes, reflected at the front. */
-static utter_status begin_stage(struct ut_kokoro_session *s, int index, const float *x, int n_rows,
-                                const struct stage_buffers *b, struct ut_moments *moments,
-                                utter_error *err) {
-    const struct ut_compute *compute = &s->compute;
-    const struct kokoro_upsample *up = &s->model->generator.stages[index].up;
-    int n_up = n_rows * up->rate;
-    if (!upsample(s, up, x, n_rows, b->mid)) {
-        return ut_fail_memory(err, (size_t)b->n_ch * sizeof(float));
+/* y [n_rows * rate, n_out] = transposed convolution of leaky ReLU of the input, or y + that. */
+static bool upsample(struct ut_kokoro_session *s, const struct kokoro_upsample *up,
+                     const struct stage_input *in, void *y, bool add) {
+    bool ok = true;
+    for (int r = 0; r < up->rate && ok; r++) {
+        char *first = (char *)y + (size_t)r * (size_t)up->n_out * value_bytes(s);
+        ok = upsample_phase(s, up, in, r, 0, in->n_rows, first, (ptrdiff_t)up->rate * up->n_out,
+                            add);
     }
-    observe_indexed(s, "gen_ups_%d", index, 0, b->mid, n_up, b->n_ch);
-    struct add_job job = {compute->kernels, b->in, b->mid, b->n_ch, b->n_rows - n_up};
-    ut_pool_run(compute->pool, b->n_rows, ADD_BLOCK_ROWS, add_rows, &job);
+    return ok;
+}
+
+/* The stage's input: upsampled x added to the noise branch. The last stage has one row more than
+ * upsampling makes: at the front its row 1, a reflection. */
+static utter_status begin_stage(struct ut_kokoro_session *s, int index,
+                                const struct stage_input *in, const struct stage_buffers *b,
+                                struct ut_moments *moments, utter_error *err) {
+    const struct kokoro_upsample *up = &s->model->generator.stages[index].up;
+    int n_up = in->n_rows * up->rate, n_front = b->n_rows - n_up;
+    if (s->request->observer) {
+        if (!upsample(s, up, in, b->mid, false)) {
+            return ut_fail_memory(err, (size_t)b->n_ch * sizeof(float));
+        }
+        observe_indexed(s, "gen_ups_%d", index, 0, b->mid, n_up, b->n_ch);
+    }
+    char *first = (char *)b->in + (size_t)n_front * (size_t)b->n_ch * value_bytes(s);
+    bool ok = upsample(s, up, in, first, true);
+    ok = ok && (n_front == 0 ||
+                upsample_phase(s, up, in, 1 % up->rate, 1 / up->rate, 1, b->in, b->n_ch, true));
     observe_indexed(s, "gen_stage_%d_in", index, 0, b->in, b->n_rows, b->n_ch);
-    if (!ut_moments_take(compute, &s->arena, b->in, b->n_ch, b->n_rows, b->n_ch, moments)) {
+    if (!ok || !ut_moments_take(&s->compute, &s->arena, b->in, b->half, b->n_ch, b->n_rows, b->n_ch,
+                                moments)) {
         return ut_fail_memory(err, (size_t)b->n_ch * sizeof(float));
     }
     return ut_kokoro_check_cancel(s, err);
@@ -183,9 +221,10 @@ static utter_status begin_stage(struct ut_kokoro_session *s, int index, const fl
 static utter_status show_resblock(struct ut_kokoro_session *s, int index, int j,
                                   const struct stage_buffers *b, struct ut_moments moments,
                                   utter_error *err) {
-    float *out = ut_arena_alloc(&s->arena, (size_t)b->n_rows * (size_t)b->n_ch, sizeof *out);
+    size_t n = (size_t)b->n_rows * (size_t)b->n_ch;
+    void *out = ut_arena_alloc(&s->arena, n, value_bytes(s));
     if (!out) {
-        return ut_fail_memory(err, (size_t)b->n_rows * (size_t)b->n_ch * sizeof *out);
+        return ut_fail_memory(err, n * value_bytes(s));
     }
     utter_status status = run_resblock(s, &s->model->generator.stages[index].resblocks[j], b,
                                        moments, NULL, 1, out, err);
@@ -221,25 +260,26 @@ static int n_stage_rows(const struct ut_kokoro *model, int index, int n_rows) {
     return n_rows * model->generator.stages[index].up.rate + (last ? 1 : 0);
 }
 
-/* One stage: x, of n_rows rows, into room->out[index]. */
-static utter_status run_stage(struct ut_kokoro_session *s, int index, const float *x, int n_rows,
+/* One stage, into room->out[index]. */
+static utter_status run_stage(struct ut_kokoro_session *s, int index, const struct stage_input *in,
                               const struct kokoro_room *room, utter_error *err) {
     const struct ut_kokoro *model = s->model;
     int n_har_rows = n_spectrum_rows(s);
     struct stage_buffers b = {.sum = room->out[index],
-                              .n_rows = n_stage_rows(model, index, n_rows),
-                              .n_ch = model->generator.stages[index].up.n_out};
+                              .n_rows = n_stage_rows(model, index, in->n_rows),
+                              .n_ch = model->generator.stages[index].up.n_out,
+                              .half = is_half(s)};
     size_t n = (size_t)b.n_rows * (size_t)b.n_ch;
     struct ut_arena_mark mark = ut_arena_mark(&s->arena);
-    b.in = ut_arena_alloc(&s->arena, n, sizeof(float));
-    b.mid = ut_arena_alloc(&s->arena, n, sizeof(float));
-    b.residual = ut_arena_alloc(&s->arena, n, sizeof(float));
+    b.in = ut_arena_alloc(&s->arena, n, value_bytes(s));
+    b.mid = ut_arena_alloc(&s->arena, n, value_bytes(s));
+    b.residual = ut_arena_alloc(&s->arena, n, value_bytes(s));
     if (!b.in || !b.mid || !b.residual) {
-        return ut_fail_memory(err, n * sizeof(float));
+        return ut_fail_memory(err, n * value_bytes(s));
     }
     struct ut_moments moments;
     utter_status status = run_noise(s, index, room->har, n_har_rows, &b, err);
-    status = status ? status : begin_stage(s, index, x, n_rows, &b, &moments, err);
+    status = status ? status : begin_stage(s, index, in, &b, &moments, err);
     status = status ? status : run_resblocks(s, index, &b, moments, err);
     ut_arena_rewind(&s->arena, mark);
     return status;
@@ -338,13 +378,14 @@ static utter_status synthesize(struct ut_kokoro_session *s, float *x, int n_rows
     return status;
 }
 
-static utter_status post(struct ut_kokoro_session *s, const float *x, int n_rows, float **audio,
+static utter_status post(struct ut_kokoro_session *s, const void *x, int n_rows, float **audio,
                          utter_error *err) {
     static const struct ut_modulation leaky = {.slope = SLOPE_LAST};
     const struct ut_kokoro *model = s->model;
     const struct ut_layer *layer = &model->generator.conv_post;
     float *y = ut_arena_alloc(&s->arena, (size_t)n_rows * (size_t)layer->n_out, sizeof *y);
     struct ut_time_conv op = {.x = x,
+                              .x_half = is_half(s),
                               .x_row = layer->n_in,
                               .n_in_rows = n_rows,
                               .modulation = &leaky,
@@ -358,27 +399,28 @@ static utter_status post(struct ut_kokoro_session *s, const float *x, int n_rows
     if (!y || !ut_time_conv_run(&s->compute, &s->arena, layer, &op)) {
         return ut_fail_memory(err, (size_t)n_rows * (size_t)layer->n_out * sizeof *y);
     }
-    observe_indexed(s, "gen_conv_post", 0, 0, y, n_rows, layer->n_out);
+    ut_kokoro_observe(s, "gen_conv_post", y, layer->n_out, n_rows, layer->n_out);
     return synthesize(s, y, n_rows, audio, err);
 }
 
 /* The input of conv_post as the reference has it, behind its leaky ReLU. */
-static utter_status show_post_in(struct ut_kokoro_session *s, const float *x, int n_rows, int n_ch,
+static utter_status show_post_in(struct ut_kokoro_session *s, const void *x, int n_rows, int n_ch,
                                  utter_error *err) {
     size_t n = (size_t)n_rows * (size_t)n_ch;
+    const float *floats = as_floats(s, x, n_rows, n_ch);
     float *shown = ut_arena_alloc(&s->arena, n, sizeof *shown);
-    if (!shown) {
+    if (!floats || !shown) {
         return ut_fail_memory(err, n * sizeof *shown);
     }
-    s->compute.kernels->leaky_relu_f32(shown, x, SLOPE_LAST, n);
+    s->compute.kernels->leaky_relu_f32(shown, floats, SLOPE_LAST, n);
     ut_kokoro_observe(s, "gen_post_in", shown, n_ch, n_rows, n_ch);
     return UTTER_OK;
 }
 
-/* n floats behind `*at`, which they move on. */
+/* n bytes behind `*at`, which they move on. */
 static size_t next_place(size_t *at, size_t n) {
     size_t place = *at;
-    *at += (n + 15) / 16 * 16;
+    *at += (n + 63) / 64 * 64;
     return place;
 }
 
@@ -387,28 +429,28 @@ utter_status ut_kokoro_make_room(struct ut_kokoro_session *s, struct kokoro_room
     const struct ut_kokoro *model = s->model;
     int n_rows = 2 * s->n_frames, last = model->config.n_upsamples - 1;
     size_t n_x = (size_t)model->generator.stages[0].up.phases[0].n_in, n_kept = 0, n_stage = 0;
-    size_t x = next_place(&n_kept, (size_t)n_rows * n_x), stages[KOKORO_MAX_UPSAMPLES] = {0};
-    size_t har =
-        next_place(&n_kept, (size_t)n_spectrum_rows(s) * (size_t)(model->config.n_fft + 2));
+    size_t n_har = (size_t)n_spectrum_rows(s) * (size_t)(model->config.n_fft + 2);
+    size_t x = next_place(&n_kept, (size_t)n_rows * n_x * sizeof(float));
+    size_t har = next_place(&n_kept, n_har * sizeof(float)), stages[KOKORO_MAX_UPSAMPLES] = {0};
     for (int i = 0; i <= last; i++) {
         n_rows = n_stage_rows(model, i, n_rows);
-        size_t n = (size_t)n_rows * (size_t)model->generator.stages[i].up.n_out;
+        size_t n = (size_t)n_rows * (size_t)model->generator.stages[i].up.n_out * value_bytes(s);
         stages[i] = i < last ? next_place(&n_kept, n) : 0;
         n_kept = UT_MAX(n_kept, i < last ? 0 : n);
         n_stage = UT_MAX(n_stage, n);
     }
     /* One block for this and for the largest stage's other three buffers, where stage after stage
      * would leave the smaller ones of the one before behind. */
-    size_t n_bytes = (n_kept + 3 * n_stage) * sizeof(float) + SCRATCH_BYTES;
+    size_t n_bytes = n_kept + 3 * n_stage + SCRATCH_BYTES;
     ut_arena_trim(&s->arena);
     struct ut_arena_mark mark = ut_arena_mark(&s->arena);
-    float *kept = ut_arena_alloc(&s->arena, n_bytes, 1);
+    char *kept = ut_arena_alloc(&s->arena, n_bytes, 1);
     if (!kept) {
         return ut_fail_memory(err, n_bytes);
     }
     ut_arena_rewind(&s->arena, mark);
-    kept = ut_arena_alloc(&s->arena, n_kept, sizeof *kept);
-    *out = (struct kokoro_room){.x = kept + x, .har = kept + har};
+    kept = ut_arena_alloc(&s->arena, n_kept, 1);
+    *out = (struct kokoro_room){.x = (float *)(kept + x), .har = (float *)(kept + har)};
     for (int i = 0; i <= last; i++) {
         out->out[i] = kept + stages[i];
     }
@@ -420,18 +462,18 @@ utter_status ut_kokoro_generate(struct ut_kokoro_session *s, const struct kokoro
     static const char *const names[KOKORO_MAX_UPSAMPLES] = {"generator 1", "generator 2",
                                                             "generator 3", "generator 4"};
     const struct ut_kokoro *model = s->model;
-    const float *x = room->x;
-    int n_rows = 2 * s->n_frames;
+    struct stage_input in = {.x = room->x, .n_rows = 2 * s->n_frames};
     utter_status status = UTTER_OK;
     for (int i = 0; i < model->config.n_upsamples && status == UTTER_OK; i++) {
         ut_tally_begin(s->compute.tally, names[i]);
-        status = run_stage(s, i, x, n_rows, room, err);
-        n_rows = n_stage_rows(model, i, n_rows);
-        x = room->out[i];
+        status = run_stage(s, i, &in, room, err);
+        in.n_rows = n_stage_rows(model, i, in.n_rows);
+        in.x = room->out[i];
+        in.half = is_half(s);
     }
     if (status == UTTER_OK && s->request->observer) {
-        status = show_post_in(s, x, n_rows, model->generator.conv_post.n_in, err);
+        status = show_post_in(s, in.x, in.n_rows, model->generator.conv_post.n_in, err);
     }
     ut_tally_begin(s->compute.tally, "samples");
-    return status ? status : post(s, x, n_rows, audio, err);
+    return status ? status : post(s, in.x, in.n_rows, audio, err);
 }

@@ -199,9 +199,9 @@ UTTER_CHECKED utter_status ut_kokoro_predict_prosody(struct ut_kokoro_session *s
 struct kokoro_room {
     float *x;   /* [2 * n_frames, channels of the decoder's last block] */
     float *har; /* [120 * n_frames + 1, n_fft + 2] */
-    /* Of each stage of the generator. The last one lies over all of the others: when it is first written, its
-     * stage's input has been made of them. */
-    float *out[KOKORO_MAX_UPSAMPLES];
+    /* Of each stage of the generator, in bfloat16 where the model computes in narrow arithmetic. The last one lies
+     * over all of the others: when it is first written, its stage's input has been made of them. */
+    void *out[KOKORO_MAX_UPSAMPLES];
 };
 /* Makes room for all that follows, now that its length is known, in place of that for the text. */
 UTTER_CHECKED utter_status ut_kokoro_make_room(struct ut_kokoro_session *s, struct kokoro_room *out,

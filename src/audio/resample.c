@@ -7,6 +7,7 @@
 #if UT_HAVE_SOXR
 #include <soxr.h>
 
+/* Samples made at a time: 8 KB on the stack. */
 enum { BLOCK = 2048 };
 
 utter_status ut_resampler_open(struct ut_resampler *resampler, int32_t from_hz, int32_t to_hz,

@@ -1,5 +1,6 @@
 /* Piper and house voices through utter's own kernels; what they have in common with those of other
- * backends is in piper_voice.c. */
+ * backends is in piper_voice.c. A voice is shared by its sessions and only read once it is open; a
+ * session belongs to one stream at a time. */
 #include "backend/piper_voice.h"
 #include "compute/narrow.h"
 
@@ -9,6 +10,7 @@ struct piper_voice {
     struct ut_piper *model;
 };
 
+/* The text's side (ids, units) and the network's, which live and die together. */
 struct piper_session {
     struct ut_piper_text text;
     struct ut_piper_session *piper;
@@ -24,6 +26,7 @@ static struct piper_session *session_of(struct ut_backend_session *session) {
 
 /* ---- Voice -------------------------------------------------------------------------------- */
 
+/* Takes a voice that was opened half-way too. */
 static void piper_close(struct ut_backend_voice *base) {
     struct piper_voice *voice = (struct piper_voice *)base;
     if (voice) {
@@ -52,6 +55,7 @@ static utter_status describe_loaded(struct piper_voice *voice, utter_error *err)
     return status;
 }
 
+/* Everything that fails after the allocation goes through piper_close. */
 static utter_status piper_open(const struct ut_backend_context *context, const char *path,
                                struct ut_backend_voice **out, utter_error *err) {
     *out = NULL;
@@ -78,6 +82,7 @@ static utter_status piper_open(const struct ut_backend_context *context, const c
 
 /* ---- Description -------------------------------------------------------------------------- */
 
+/* The member "model" of utter info --json: sizes of the network. */
 static void describe_voice(struct ut_json_writer *json, const struct ut_backend_voice *base) {
     struct ut_piper_info info;
     ut_piper_get_info(voice_of(base)->model, &info);
@@ -117,6 +122,7 @@ static void piper_session_destroy(struct ut_backend_session *base) {
     }
 }
 
+/* No buffers yet: the session's arena grows with the first sentence and is kept. */
 static utter_status piper_session_create(const struct ut_backend_voice *base,
                                          struct ut_backend_session **out, utter_error *err) {
     const struct piper_voice *voice = voice_of(base);
@@ -162,6 +168,7 @@ static utter_status piper_speak(struct ut_backend_session *base, const struct ut
     return status;
 }
 
+/* Opens the model by itself: a trace needs no front end, its inputs are ids. */
 static utter_status piper_trace(const struct ut_backend_context *context, const char *path,
                                 const char *golden, const char *case_name, const char *out_path,
                                 utter_trace_fn stage, void *user, utter_error *err) {

@@ -12,6 +12,8 @@ double stats_mean(const double *x, size_t n) {
     return sum / (double)n;
 }
 
+/* Of a sample (n - 1). In two passes: the difference of two large sums would lose the digits that
+ * matter. */
 double stats_std(const double *x, size_t n) {
     double mean = stats_mean(x, n), sum = 0;
     for (size_t i = 0; i < n; i++) {
@@ -25,6 +27,7 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* Linear between neighbours, as numpy's default. */
 double stats_quantile(double *x, size_t n, double q) {
     qsort(x, n, sizeof *x, compare);
     double at = q * (double)(n - 1);

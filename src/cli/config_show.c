@@ -4,6 +4,8 @@
 #include "cli.h"
 #include "settings.h"
 
+/* Ids below OPTION_HELP are this table's own and mean nothing: settings_read_line has read the line
+ * before the command began. */
 static const struct arg_option options[] = {
     CLI_MODEL_OPTION,
     {1, 'v', "voice", "NAME", "this and the following as in \"utter speak\""},

@@ -1,4 +1,6 @@
-/* utter import: a model file with all that belongs to it becomes one GGUF file. */
+/* utter import: a model file with all that belongs to it becomes one GGUF file. What may be
+ * imported, and what becomes of it, is the library's to know (utter_import); here are options,
+ * progress and the answer to a signal. */
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +18,7 @@ static const struct arg_option options[] = {
     CLI_ENGINE_OPTIONS,
 };
 
+/* The request of one run; `options` points into the command line. */
 struct job {
     struct cli_common common;
     utter_import_options options;
@@ -32,6 +35,7 @@ static bool show(void *user, const utter_import_progress *progress) {
     return interrupt_signal() == 0;
 }
 
+/* Sizes in MB are decimal, as in the tables of docs/. */
 static int report(const struct job *job, const utter_import_result *r) {
     if (job->common.json) {
         return cli_print_json(

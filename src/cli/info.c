@@ -40,6 +40,7 @@ static void print_info(const utter_voice_info *info) {
     }
 }
 
+/* "name type rows x columns", from an entry of the library's description. */
 static void print_tensor(const json_t *tensor) {
     char shape[80] = "";
     const json_t *dims = json_object_get(tensor, "shape"), *dim;
@@ -54,6 +55,7 @@ static void print_tensor(const json_t *tensor) {
     printf("  %-60s %-5s %s\n", name ? name : "?", type ? type : "?", shape);
 }
 
+/* False after an error, which has been printed. */
 static bool print_tensors(utter_voice *voice) {
     utter_error err = {0};
     char *text;

@@ -11,6 +11,7 @@ static const struct arg_option options[] = {
     CLI_ENGINE_OPTIONS,
 };
 
+/* A stage that is only made here, or has another size there, is not compared. */
 static void print_stage(void *user, const utter_trace_stage *stage) {
     char shape[64] = "";
     for (int i = 0, used = 0; i < stage->n_dims; i++) {

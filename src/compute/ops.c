@@ -51,6 +51,7 @@ static void depthwise_rows(void *user, int begin, int end) {
     job->kernels->depthwise_f32(&part);
 }
 
+/* Weights are read by every thread and counted once. */
 void ut_depthwise(const struct ut_compute *compute, const struct ut_depthwise *op) {
     struct depthwise_job job = {op, compute->kernels};
     uint64_t n = (uint64_t)op->n_taps * (uint64_t)op->n_ch;
@@ -81,6 +82,7 @@ void ut_layernorm(const struct ut_compute *compute, const struct ut_norm *norm, 
     ut_pool_run(compute->pool, n_rows, ROW_GRAIN, norm_rows, &job);
 }
 
+/* Functions that take each row, or each value, by itself. */
 struct map_job {
     const struct ut_kernels *kernels;
     float *y;

@@ -15,16 +15,19 @@ static const char *const extensions[] = {".onnx", ".pth", ".gguf"};
 static const char *const whole_names[] = {"voice.safetensors", "model.safetensors",
                                           "kokoro-v1_0.safetensors"};
 
+/* A path that is nothing but the ending has no name in front of it, and does not count. */
 bool ut_path_ends_with(const char *path, const char *ending) {
     size_t n = strlen(path), m = strlen(ending);
     return n > m && strcmp(path + n - m, ending) == 0;
 }
 
+/* Follows links: voices may be links into a store. */
 bool ut_path_is_file(const char *path) {
     struct stat st;
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+/* By name alone; what is inside decides later (ut_weights_open). */
 bool ut_model_is_named(const char *name) {
     for (size_t i = 0; i < UT_COUNT(extensions); i++) {
         if (ut_path_ends_with(name, extensions[i])) {

@@ -94,6 +94,7 @@ static bool is_vector(const struct ut_tensor *tensor) {
     return n_wide < 2;
 }
 
+/* f64 is read, but never written: f32 is what the models compute in. */
 static bool is_float(enum ut_dtype type) {
     return type == UT_F32 || type == UT_F16 || type == UT_BF16 || type == UT_F64;
 }
@@ -111,6 +112,7 @@ static enum ut_dtype type_for(const struct ut_import *import, const struct ut_te
     return tensor->type == UT_F16 || tensor->type == UT_BF16 ? tensor->type : UT_F32;
 }
 
+/* Room for one more declared tensor; what is there already stays on failure. */
 static utter_status reserve(struct ut_model_writer *writer, utter_error *err) {
     if (writer->n_declared < writer->capacity) {
         return UTTER_OK;

@@ -1,4 +1,5 @@
-/* See tracer.h. */
+/* See tracer.h. A recording, or golden file, holds tensors CASE.STAGE, the inputs of the cases
+ * among them. */
 #include "models/tracer.h"
 
 #include <math.h>
@@ -8,6 +9,8 @@
 
 #include "base/checked.h"
 
+/* Room for a whole suite; the table of stages is allocated at once, so that pointers into it
+ * stay. */
 enum { MAX_CASES = 256, MAX_STAGES = 4096, MAX_CASE_NAME = 64 };
 
 /* All stages of all cases stay in the arena until the file is written. */
@@ -26,6 +29,7 @@ const char *ut_tracer_case(const struct ut_tracer *tracer) {
     return tracer->case_name;
 }
 
+/* For what a case needs besides; lives until the last case is done. */
 struct ut_arena *ut_tracer_arena(struct ut_tracer *tracer) {
     return &tracer->arena;
 }
@@ -75,7 +79,8 @@ static struct ut_tensor *new_stage(struct ut_tracer *t, const char *name, enum u
 }
 
 /* Models compute with channels last; golden files of some stages have time last, hence the two
- * steps. */
+ * steps. Nothing is returned: a stage that found no memory marks the arena as failed, and run_cases
+ * looks at that when the case is done. */
 void ut_tracer_put(struct ut_tracer *tracer, const char *stage, enum ut_trace_order order,
                    const float *data, ptrdiff_t row, int first, int n_rows, int total, int n_ch) {
     char name[MAX_CASE_NAME + 32];
@@ -95,6 +100,9 @@ void ut_tracer_put(struct ut_tracer *tracer, const char *stage, enum ut_trace_or
     }
 }
 
+/* An input that the recording does not have is NULL with n = 0, and no error: the family says what
+ * it cannot do without. After an error in *status nothing more is read, so that callers ask for all
+ * and check once. */
 float *ut_tracer_floats(struct ut_tracer *tracer, const char *input_name, size_t *n,
                         utter_status *status, utter_error *err) {
     const struct ut_tensor *tensor = *status ? NULL : input(tracer, input_name);
@@ -230,6 +238,7 @@ static utter_status run_cases(struct ut_tracer *t, const char *golden, const cha
                          golden, t->family->case_input);
 }
 
+/* The output is written only when every case went well. */
 utter_status ut_tracer_run(struct ut_mem *mem, const struct ut_tracer_family *family,
                            const char *golden, const char *case_name, const char *out_path,
                            utter_trace_fn stage, void *user, utter_error *err) {

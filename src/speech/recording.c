@@ -31,6 +31,7 @@ utter_status utter_recording_open(const char *path, utter_recording **out, utter
     return UTTER_OK;
 }
 
+/* Lives as long as the recording. */
 const utter_sound *utter_recording_sound(const utter_recording *recording) {
     return &recording->sound;
 }

@@ -28,6 +28,9 @@ static utter_status read_file(utter_engine *engine, const char *path, utter_erro
     return status;
 }
 
+/* Never an error: without the file an engine works as it would have before `utter tune`. A table of
+ * another processor level is ordinary where one home directory serves several machines, and so is
+ * told of quietly. */
 void ut_tuning_load(utter_engine *engine, const char *path) {
     utter_error err;
     utter_status status = read_file(engine, path, &err);
@@ -71,6 +74,7 @@ static utter_status write_file(const char *path, const char *text, utter_error *
     return ut_new_file_finish(&file, err);
 }
 
+/* The engine goes on with what it had: the file counts from the next start. */
 utter_status utter_tune(utter_engine *engine, const char *path, utter_tuned_fn tell, void *user,
                         utter_error *err) {
     struct ut_minimal_table table;

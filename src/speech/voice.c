@@ -76,6 +76,8 @@ void utter_voice_close(utter_voice *voice) {
     }
 }
 
+/* `out` may be of an older program's size: as much is written as it has room for. Strings live as
+ * long as the voice. */
 void utter_voice_get_info(const utter_voice *voice, utter_voice_info *out) {
     utter_voice_info info = {.size = sizeof info};
     voice->voice->backend->info(voice->voice, &info);
@@ -111,6 +113,7 @@ static const char *name_at(const void *user, int32_t index) {
     return utter_voice_speaker(user, index);
 }
 
+/* Linear: the largest voice known has 904 names. */
 utter_status utter_voice_find_speaker(const utter_voice *voice, const char *name, int32_t *out,
                                       utter_error *err) {
     utter_voice_info info = {.size = sizeof info};
@@ -145,6 +148,8 @@ utter_status utter_voice_find_speaker(const utter_voice *voice, const char *name
                    info.n_speakers, info.n_speakers - 1);
 }
 
+/* A mixture of voices ("af_heart+am_adam") is no speaker; families that have them check by
+ * themselves. */
 utter_status utter_voice_check(const utter_voice *voice, const char *name, utter_error *err) {
     int32_t speaker;
     if (!voice || !name) {

@@ -26,6 +26,7 @@ struct espeak_voice {
     char name[64];
 };
 
+/* Buffers grow with the longest unit and are kept. */
 struct espeak_session {
     const struct espeak_voice *voice;
     char *text; /* of the unit, NUL-terminated */
@@ -83,6 +84,7 @@ static utter_status espeak_open(const struct ut_backend_context *context, const 
     return UTTER_OK;
 }
 
+/* Strings are the voice's own or constants; there is no file to speak of. */
 static void espeak_info(const struct ut_backend_voice *base, utter_voice_info *out) {
     const struct espeak_voice *voice = voice_of(base);
     out->name = out->language = voice->name;
@@ -103,6 +105,7 @@ static int32_t espeak_default_speaker(const struct ut_backend_voice *base) {
     return 0;
 }
 
+/* The request's language, if it names one, is the voice of that unit alone. */
 static const char *espeak_language(const struct ut_backend_voice *base,
                                    const struct ut_speak_params *params) {
     return params->language ? params->language : voice_of(base)->name;
@@ -282,6 +285,7 @@ static utter_status deliver(const struct espeak_session *session,
     return UTTER_OK;
 }
 
+/* Copy, synthesize under the lock, deliver without it. */
 static utter_status espeak_speak(struct ut_backend_session *base, const struct ut_unit *unit,
                                  const struct ut_speak_params *params, struct ut_speak_stats *stats,
                                  utter_error *err) {

@@ -25,6 +25,7 @@ struct ort_piper {
     const struct ut_ort_port *ports[N_ROLES];
 };
 
+/* Buffers of one stream: text and ids here, inputs and samples of the network there. */
 struct ort_piper_session {
     struct ut_piper_text text;
     struct ut_ort_call call;
@@ -40,6 +41,7 @@ static struct ort_piper_session *session_of(struct ut_backend_session *session) 
 
 /* ---- Voice -------------------------------------------------------------------------------- */
 
+/* Takes a voice that was opened half-way too. */
 static void piper_close(struct ut_backend_voice *base) {
     struct ort_piper *voice = (struct ort_piper *)base;
     if (voice) {
@@ -136,6 +138,7 @@ static utter_status piper_session_create(const struct ut_backend_voice *base,
     return UTTER_OK;
 }
 
+/* Values are set as doubles and stored in whatever type the export's port has (ort_backend.h). */
 static void set_inputs(struct ut_ort_call *call, const struct ut_unit *unit,
                        const struct ut_speak_params *params) {
     for (size_t i = 0; i < unit->n_ids; i++) {
@@ -149,6 +152,7 @@ static void set_inputs(struct ut_ort_call *call, const struct ut_unit *unit,
     ut_ort_call_set(call, SPEAKER, 0, params->speaker);
 }
 
+/* All of it counts as decoding: ONNX Runtime does not say what it is at. */
 static utter_status piper_speak(struct ut_backend_session *base, const struct ut_unit *unit,
                                 const struct ut_speak_params *params, struct ut_speak_stats *stats,
                                 utter_error *err) {

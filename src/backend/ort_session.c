@@ -44,6 +44,7 @@ static enum ut_dtype type_of(int element) {
     return UT_N_DTYPES;
 }
 
+/* 0 is what ONNX Runtime calls undefined. */
 static int element_of(enum ut_dtype type) {
     for (size_t i = 0; i < UT_COUNT(types); i++) {
         if (types[i].type == type) {
@@ -55,6 +56,7 @@ static int element_of(enum ut_dtype type) {
 
 /* ---- Providers ------------------------------------------------------------------------------ */
 
+/* The argument's own name from the table, which lives for ever; NULL as an argument means cpu. */
 const char *ut_ort_provider_find(const char *name) {
     static const char *const names[] = {"cpu", "cuda", "coreml"};
     for (size_t i = 0; i < UT_COUNT(names); i++) {
@@ -108,6 +110,7 @@ static utter_status append_cuda(const struct ort_entries *ort, struct ort_sessio
     return status;
 }
 
+/* Under the name that the library's function takes, not that of its list of providers. */
 static utter_status append_coreml(const struct ort_entries *ort,
                                   struct ort_session_options *options, utter_error *err) {
     return ut_ort_check(ort, ort->append_provider(options, "CoreML", NULL, NULL, 0),
@@ -287,6 +290,7 @@ utter_status ut_ort_session_create(struct ut_ort_library *library,
     return UTTER_OK;
 }
 
+/* Names of ports that were not read are NULL. */
 static void free_ports(struct ut_mem *mem, struct ut_ort_port *ports, size_t n) {
     for (size_t i = 0; i < n; i++) {
         ut_mem_free(mem, ports[i].name);
@@ -345,6 +349,7 @@ struct watch {
     pthread_t thread;
 };
 
+/* Called with the lock held, once. */
 static void pass_on_cancel(struct watch *watch) {
     struct ort_status *problem = watch->ort->set_terminate(watch->options);
     if (problem) { /* then the run goes on to its end */
@@ -430,6 +435,7 @@ static utter_status reserve(struct ut_mem *mem, struct ut_ort_numbers *out, size
     return UTTER_OK;
 }
 
+/* *type stays UT_N_DTYPES for what is no tensor. *data belongs to `value`. */
 static struct ort_status *read_tensor(const struct ort_entries *ort, struct ort_value *value,
                                       enum ut_dtype *type, size_t *n, void **data) {
     struct ort_shape_info *shape = NULL;
@@ -494,6 +500,7 @@ static utter_status wrap_input(const struct ut_ort_session *s, const struct ut_o
                         UTTER_ERROR_INTERNAL, input->name, err);
 }
 
+/* One run's arrays, on the stack: a session may be running several. */
 struct call {
     const char *input_names[UT_ORT_MAX_INPUTS], *output_names[UT_ORT_MAX_OUTPUTS];
     struct ort_value *inputs[UT_ORT_MAX_INPUTS], *outputs[UT_ORT_MAX_OUTPUTS];

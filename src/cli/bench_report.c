@@ -6,6 +6,7 @@
 
 #include "bench.h"
 
+/* Advice beyond MAX_ADVICE rows would bury the table; from FAR_DB on a difference may be heard. */
 enum { WIDTH = 100, MAX_ADVICE = 8, FAR_DB = 1 };
 
 /* ---- Labels -----------------------------------------------------------------------------------
@@ -394,6 +395,7 @@ static json_t *rounds_json(const struct bench_cell *cell) {
     return rounds;
 }
 
+/* A bound of -1 is not known. */
 static json_t *bound_json(double seconds) {
     return seconds < 0 ? json_null() : json_real(seconds);
 }

@@ -57,6 +57,7 @@ int cli_usage_fail(struct args *args, const struct cli_command *command, const c
 
 /* ---- Options -------------------------------------------------------------------------------- */
 
+/* The default is -h: args_next gives no id that is not in a table. */
 bool cli_common_option(struct cli_common *common, struct args *args, int id, const char *value) {
     static const char *const backends[] = {"auto", "native", "espeak", "onnx", NULL};
     static const char *const preferences[] = {"auto", "native", "onnx", NULL};

@@ -85,6 +85,7 @@ static void add_below_thousand(struct phrase *p, unsigned value) {
     }
 }
 
+/* Groups of three digits from the largest down, without "and". */
 static void add_cardinal(struct phrase *p, uint64_t value) {
     if (value == 0) {
         add(p, small_words[0]);
@@ -160,12 +161,14 @@ static void make_plural(struct phrase *p) {
     }
 }
 
+/* Each digit as a word of its own. */
 static void say_digits(struct writer *w, const char *digits, size_t n) {
     for (size_t i = 0; i < n && w->status == UTTER_OK; i++) {
         say(w, small_words[digits[i] - '0']);
     }
 }
 
+/* n is at most MAX_DIGITS, so it fits. */
 static uint64_t value_of(const char *digits, size_t n) {
     uint64_t value = 0;
     for (size_t i = 0; i < n; i++) {
@@ -246,6 +249,7 @@ static bool is_digit(const char *text, size_t n, size_t at) {
     return at < n && text[at] >= '0' && text[at] <= '9';
 }
 
+/* ASCII only; 0x20 is what tells capitals from small letters there. */
 static bool is_letter(const char *text, size_t n, size_t at) {
     return at < n && ((text[at] | 0x20) >= 'a' && (text[at] | 0x20) <= 'z');
 }

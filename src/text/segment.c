@@ -17,6 +17,7 @@
 #include <unicode/utext.h>
 #endif
 
+/* Also how far behind the limit a blank line is looked for. */
 enum { MIN_PIECE_BYTES = 64 };
 
 /* `at` is where the next piece begins; pieces are found one at a time and nothing is remembered of
@@ -49,6 +50,7 @@ static void make_locale(const char *language, char *locale, size_t capacity) {
     }
 }
 
+/* The window is opened empty and moved over the text later. */
 static utter_status open_sentences(struct ut_segmenter *segmenter, const char *language,
                                    utter_error *err) {
     char locale[ULOC_FULLNAME_CAPACITY];
@@ -297,6 +299,8 @@ static bool is_spoken(uint32_t c) {
     return ut_is_alphanumeric(c);
 }
 
+/* One character that is spoken is enough; a piece of marks alone would make a network speak
+ * noise. */
 bool ut_text_is_speakable(const char *text, size_t n_bytes) {
     for (size_t at = 0; at < n_bytes;) {
         if (is_spoken(ut_utf8_next(text, n_bytes, &at))) {

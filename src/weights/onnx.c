@@ -10,6 +10,7 @@
 #include "base/utf8.h"
 #include "weights/onnx_reader.h"
 
+/* Numbers of fields, from onnx.proto; they never change within the format. */
 enum {
     MODEL_IR_VERSION = 1,
     MODEL_PRODUCER_NAME = 2,
@@ -90,7 +91,6 @@ utter_status ut_onnx_copy_string(struct ut_onnx_reader *r, struct ut_pb_range ra
     return UTTER_OK;
 }
 
-/* How often each field stands in the message, by field number below `n_counts`. */
 /* How often each field stands in the message, by field number below `n_counts`. The first of the
  * two walks: arrays get the size that the message itself shows, so that no claim of a file has to
  * be believed. */
@@ -264,6 +264,7 @@ static utter_status fill_node(struct ut_onnx_reader *r, struct ut_pb_range range
     return status ? status : message.status;
 }
 
+/* Everything of a node is in the table's blocks: nodes live and die with the table. */
 static utter_status read_node(struct ut_onnx_reader *r, struct ut_pb_range range,
                               struct ut_onnx_node *out) {
     size_t counts[NODE_ATTRIBUTE + 1] = {0};
@@ -284,6 +285,7 @@ static utter_status read_node(struct ut_onnx_reader *r, struct ut_pb_range range
     return *out->op_type ? UTTER_OK : fail_at(r, range.begin, "a node without an operator");
 }
 
+/* Linear: a node has a handful. */
 const struct ut_onnx_attribute *ut_onnx_attribute(const struct ut_onnx_node *node,
                                                   const char *name) {
     for (size_t i = 0; i < node->n_attributes; i++) {
@@ -317,6 +319,8 @@ struct graph_arrays {
     const size_t *limits; /* by field number */
 };
 
+/* A field that the schema lists in another type has been refused before; what is not listed is
+ * passed over. */
 static utter_status read_graph_field(struct ut_onnx_reader *r, const struct ut_pb_field *field,
                                      const struct graph_arrays *arrays,
                                      struct ut_onnx_graph *graph) {
@@ -423,6 +427,7 @@ static utter_status read_entry(struct ut_onnx_reader *r, struct ut_pb_range rang
     return status ? status : message.status;
 }
 
+/* `limit` is the sum of all three fields' counts, which share one array. */
 static utter_status add_metadata(struct ut_onnx_reader *r, const struct ut_pb_field *field,
                                  size_t limit) {
     struct ut_weights *weights = r->weights;

@@ -21,6 +21,7 @@ enum {
     TENSOR_EXTERNAL_DATA = 13,
     TENSOR_DATA_LOCATION = 14
 };
+/* DataLocation of the format; 0 is the file itself. */
 enum { LOCATION_EXTERNAL = 1 };
 enum { ENTRY_KEY = 1, ENTRY_VALUE = 2 };
 
@@ -86,6 +87,7 @@ struct tensor_proto {
     bool has_segment;
 };
 
+/* Offsets are those in the file, as everywhere in the reader of ONNX. */
 static utter_status fail_at(struct ut_onnx_reader *r, size_t pos, const char *what) {
     return ut_fail(r->err, UTTER_ERROR_FORMAT, "%s at byte %zu", what, pos);
 }
@@ -292,6 +294,7 @@ static utter_status apply_entry(struct ut_onnx_reader *r, const char *key, const
                         key, value);
 }
 
+/* Only keys that are known: an unknown one might change where the data is. */
 static utter_status read_entry(struct ut_onnx_reader *r, struct ut_pb_range range,
                                struct external_data *external) {
     struct ut_pb_message message = ut_pb_open(r->data, range, &entry_schema, r->err);

@@ -48,6 +48,7 @@ static void *pool_reach(struct machine *m, struct ut_pickle_pool *pool, uint32_t
     return pool->chunks[k] ? pool_at(pool, i) : NULL;
 }
 
+/* Offsets are those in the whole file, so that a message leads to the byte in a hex editor. */
 static utter_status fail_code(struct machine *m, utter_status code, const char *what) {
     return ut_fail(m->err, code, "pickle: %s at byte %zu", what, m->pickle->file_offset + m->at);
 }
@@ -84,6 +85,7 @@ static utter_status push(struct machine *m, uint32_t object) {
     return status;
 }
 
+/* Positions below the height have been pushed, so their chunk is there. */
 static uint32_t stacked(const struct machine *m, uint32_t position) {
     return *(uint32_t *)pool_at(&m->stack, position);
 }
@@ -93,6 +95,7 @@ static utter_status need(struct machine *m, uint32_t n) {
     return m->stack.n - m->fence >= n ? UTTER_OK : fail(m, "too few values on the stack");
 }
 
+/* top and pop: callers have asked `need` before. */
 static uint32_t top(const struct machine *m) {
     return stacked(m, m->stack.n - 1);
 }
@@ -126,6 +129,7 @@ static utter_status create(struct machine *m, enum ut_pickle_kind kind, uint32_t
     return status;
 }
 
+/* A new object that stands on the stack at once. *out stays valid: chunks never move. */
 static utter_status push_new(struct machine *m, enum ut_pickle_kind kind,
                              struct ut_pickle_object **out) {
     uint32_t number;
@@ -282,6 +286,7 @@ static utter_status run_mark(struct machine *m, int a, int b) {
     return status;
 }
 
+/* POP takes a value only, never a mark: torch does not write that. */
 static utter_status run_pop(struct machine *m, int a, int b) {
     utter_status status = need(m, 1);
     if (!status) {
@@ -290,6 +295,7 @@ static utter_status run_pop(struct machine *m, int a, int b) {
     return status;
 }
 
+/* The same object once more, not a copy of it. */
 static utter_status run_dup(struct machine *m, int a, int b) {
     utter_status status = need(m, 1);
     return status ? status : push(m, top(m));
@@ -698,6 +704,8 @@ static utter_status run_persistent_id(struct machine *m, int a, int b) {
 
 /* ---- The machine ---------------------------------------------------------------------------- */
 
+/* What an opcode does, by its byte, and what it is told; a byte without an entry ends the
+ * reading. */
 static const struct {
     utter_status (*run)(struct machine *m, int a, int b);
     int a, b;
@@ -755,6 +763,8 @@ static utter_status fail_opcode(struct machine *m, uint8_t opcode) {
                    opcode, m->pickle->file_offset + m->at);
 }
 
+/* Object and cell 0 do not exist, so that 0 can mean none. Every opcode reads at least its own
+ * byte, so the loop ends; none recurses, however deeply the objects are nested. */
 utter_status ut_pickle_read(struct ut_pickle *pickle, const uint8_t *data, size_t n,
                             size_t file_offset, struct ut_blocks *blocks, utter_error *err) {
     *pickle = (struct ut_pickle){
@@ -801,6 +811,7 @@ const struct ut_pickle_cell *ut_pickle_cell(const struct ut_pickle *pickle, uint
     return pool_at(&pickle->cells, number);
 }
 
+/* A view of the pickle, without a NUL behind it. */
 const char *ut_pickle_text(const struct ut_pickle *pickle, uint32_t number, size_t *n) {
     const struct ut_pickle_object *object = ut_pickle_object(pickle, number);
     *n = 0;

@@ -64,6 +64,7 @@ utter_status ut_weights_parse(struct ut_mem *mem, const void *data, size_t n,
     return UTTER_OK;
 }
 
+/* The path is kept for messages and for finding external data beside the file. */
 utter_status ut_weights_open(struct ut_mem *mem, const char *path, struct ut_weights **out,
                              utter_error *err) {
     *out = NULL;
@@ -170,6 +171,7 @@ enum ut_format ut_weights_format(const struct ut_weights *weights) {
     return weights->format;
 }
 
+/* With the external files of an ONNX model. */
 uint64_t ut_weights_file_bytes(const struct ut_weights *weights) {
     uint64_t n_bytes = weights->n;
     for (const struct ut_external_file *file = weights->external; file; file = file->next) {

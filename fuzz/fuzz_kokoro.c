@@ -1,7 +1,8 @@
 /* A Kokoro model from hostile bytes to samples. The input says which sizes a tiny model is built
  * with, how its tensors are then mutated (dropped, doubled, renamed, reshaped, retyped, their
- * values changed), which sizes its configuration states, and what is asked of it; so most inputs
- * get past the parser, and many past the loader.
+ * values changed), which sizes its configuration states, and what is asked of it; what is left says
+ * which arithmetic is asked for and which tensors are then stored in 8 bits and mutated again. So
+ * most inputs get past the parser, and many past the loader.
  *
  * Whatever the bytes: an error with a message or samples within -1..1, and nothing left allocated.
  */
@@ -195,8 +196,31 @@ static void convert_all(struct tensor_file *tensors, enum ut_dtype type) {
     }
 }
 
-static void build(struct input *input, uint8_t kind, struct byte_buffer *model,
-                  struct byte_buffer *config) {
+/* Floats that no mutation gave other dimensions than they have. */
+static bool is_intact(const struct ut_tensor *tensor) {
+    uint64_t n = tensor->n_bytes / sizeof(float);
+    for (int i = 0; i < UT_MAX_DIMS && n > 0; i++) {
+        n = tensor->dims[i] && n % tensor->dims[i] == 0 ? n / tensor->dims[i] : 0;
+    }
+    return tensor->type == UT_F32 && n == 1;
+}
+
+/* All layers that an import stores so, or one tensor of any kind, with their scales. */
+static void store_int8(struct input *input, struct tensor_file *tensors) {
+    bool all = take(input, 1) == 0;
+    size_t n = tensors->n, only = take(input, 2) % n;
+    for (size_t i = 0; i < n; i++) {
+        struct ut_tensor *tensor = &tensors->tensors[i];
+        bool is_layer = strncmp(tensor->name, "decoder.", 8) == 0 && tensor->n_dims == 3 &&
+                        strstr(tensor->name, ".weight") && !strstr(tensor->name, ".pool.");
+        if ((all ? is_layer : i == only) && is_intact(tensor)) {
+            tensor_file_store_int8(tensors, tensor, strstr(tensor->name, ".ups.") != NULL);
+        }
+    }
+}
+
+static void build(struct input *input, uint8_t kind, enum ut_precision *precision,
+                  struct byte_buffer *model, struct byte_buffer *config) {
     struct kokoro_spec spec = kokoro_spec_minimal();
     struct tensor_file tensors = {0};
     if (kind & 1) {
@@ -215,6 +239,14 @@ static void build(struct input *input, uint8_t kind, struct byte_buffer *model,
     }
     if (kind & 16) {
         contradict(input, &spec);
+    }
+    uint8_t narrow = (uint8_t)take(input, 1);
+    *precision = (enum ut_precision)(narrow % 4);
+    if (narrow & 4) {
+        store_int8(input, &tensors);
+    }
+    for (size_t n = narrow & 8 ? 1 + take(input, 1) % MAX_MUTATIONS : 0; n > 0; n--) {
+        mutate_tensor(input, &tensors);
     }
     tensor_file_write_safetensors(&tensors, model);
     kokoro_write_config(&spec, config);
@@ -266,13 +298,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     utter_error err;
     uint8_t kind = (uint8_t)take(&input, 1);
     struct ut_kokoro_request request = ask(&input, kind, ids, style);
-    build(&input, kind, &model, &config);
+    enum ut_precision precision;
+    build(&input, kind, &precision, &model, &config);
     /* Without an observer stages take shorter ways; then nothing may make a run long. */
     bool is_short = !(kind & (2 | 4 | 64));
     speech.most_frames = kind & 128 && is_short ? 0 : MOST_FRAMES;
     ut_mem_init(&mem, NULL);
     enum ut_cpu_level level = n % 2 ? UT_CPU_SCALAR : ut_cpu_level_best();
     if (speak_compute_open(&mem, level, 1, &compute, &err) == UTTER_OK) {
+        compute.precision = precision;
         kokoro_speak(&mem, &compute, &model, &config, &request, N_STYLE, &speech);
         check(&speech);
         speak_compute_close(&compute);

@@ -1,8 +1,10 @@
 /* A Piper or house voice from hostile bytes to samples. The first byte picks a tiny voice that is
  * built in memory, the rest are mutations of it, so that most inputs get past the parser: tensors
  * dropped, reshaped, renamed or set to any number, attributes and configuration contradicted, bytes
- * changed. With the highest bit of the first byte set, the rest is a configuration and a model file
- * as they are: two bytes with the length of the JSON, JSON, model.
+ * changed. With the second highest bit of the first byte set, the next byte says which arithmetic
+ * is asked for and whether layers of a house voice are stored in 8 bits. With the highest bit set,
+ * the rest is a configuration and a model file as they are: two bytes with the length of the JSON,
+ * JSON, model.
  *
  * Whatever the bytes: an error with a message or samples within -1..1, and nothing left allocated.
  */
@@ -11,6 +13,7 @@
 #include "base/checked.h"
 #include "fuzz.h"
 #include "support/speak.h"
+#include "support/tensor_file.h"
 #include "support/voice_builder.h"
 
 enum { MAX_MUTATIONS = 8 };
@@ -107,7 +110,58 @@ static void mutate_bytes(struct input *input, struct byte_buffer *bytes) {
     }
 }
 
-static void build(struct input *input, uint8_t kind, struct byte_buffer *model,
+/* Another length, unless the byte is 0, and another value. */
+static void mutate_scale(struct input *input, struct ut_tensor *scale) {
+    uint64_t length = take(input, 1);
+    if (length > 0) {
+        tensor_file_reshape(scale, (const uint64_t[UT_MAX_DIMS]){length});
+    }
+    size_t n = scale->n_bytes / sizeof(float), at = take(input, 1) % UT_MAX(n, 1);
+    uint32_t bits = (uint32_t)take(input, 4);
+    if (n > 0) {
+        memcpy((float *)(uintptr_t)scale->data + at, &bits, sizeof bits);
+    }
+}
+
+/* All layers that an import stores so, or one tensor of any kind; the scales of one may be changed.
+ */
+static void store_tensors(struct input *input, struct tensor_file *tensors) {
+    bool all = take(input, 1) == 0;
+    size_t n = tensors->n, only = take(input, 2) % n;
+    for (size_t i = 0; i < n; i++) {
+        struct ut_tensor *tensor = &tensors->tensors[i];
+        bool is_layer = tensor->n_dims == 3 && strncmp(tensor->name, "dp.", 3) != 0 &&
+                        strncmp(tensor->name, "enc_p.", 6) != 0 && !strstr(tensor->name, "post");
+        if ((all ? is_layer : i == only) && tensor->type == UT_F32 && tensor->n_bytes > 0) {
+            tensor_file_store_int8(tensors, tensor, strstr(tensor->name, ".ups.") != NULL);
+        }
+    }
+    size_t chosen = take(input, 2) % (tensors->n - n + 1);
+    if (chosen > 0) {
+        mutate_scale(input, &tensors->tensors[n + chosen - 1]);
+    }
+}
+
+static void store_int8(struct input *input, struct byte_buffer *model) {
+    struct ut_mem mem;
+    struct ut_weights *weights;
+    struct tensor_file tensors = {0};
+    utter_error err;
+    ut_mem_init(&mem, NULL);
+    if (ut_weights_parse(&mem, model->data, model->n, &weights, &err) != UTTER_OK) {
+        return;
+    }
+    tensor_file_read(&tensors, weights);
+    ut_weights_close(weights);
+    if (tensors.n > 0) {
+        store_tensors(input, &tensors);
+    }
+    model->n = 0;
+    tensor_file_write_safetensors(&tensors, model);
+    tensor_file_free(&tensors);
+}
+
+static void build(struct input *input, uint8_t kind, uint8_t narrow, struct byte_buffer *model,
                   struct byte_buffer *json) {
     struct voice_spec spec = kind % 3 == 0   ? voice_spec_tiny()
                              : kind % 3 == 1 ? voice_spec_tiny_multi()
@@ -130,6 +184,9 @@ static void build(struct input *input, uint8_t kind, struct byte_buffer *model,
     }
     if (voice.spec.house) {
         voice_write_safetensors(&voice, options.half, model);
+        if (narrow & 4) {
+            store_int8(input, model);
+        }
     } else {
         voice_write_onnx(&voice, &options, model);
     }
@@ -166,16 +223,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     struct ut_piper_request request = speak_request();
     utter_error err;
     uint8_t kind = (uint8_t)take(&input, 1);
+    uint8_t narrow = kind & 0x40 ? (uint8_t)take(&input, 1) : 0;
     if (kind & 0x80) {
         take_files(&input, &model, &json);
     } else {
-        build(&input, kind, &model, &json);
+        build(&input, kind, narrow, &model, &json);
     }
     ut_mem_init(&mem, NULL);
     request.ids = ids;
     request.n_ids = UT_COUNT(ids);
     request.length_scale = 0.1f;
     if (speak_compute_open(&mem, UT_CPU_SCALAR, 1, &compute, &err) == UTTER_OK) {
+        compute.precision = (enum ut_precision)(narrow % 4);
         speak(&mem, &compute, &model, &json, &request, &speech);
         check(&speech);
         speak_compute_close(&compute);

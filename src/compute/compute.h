@@ -67,9 +67,9 @@ struct ut_layer_source {
     ptrdiff_t offset, out_step, tap_step, in_step;
     const struct ut_tensor *bias; /* NULL: zeros */
     size_t bias_offset;
-    /* f32, the weight's steps: of output channel o at bias_offset + o. Of other weights than i8
-     * they are what narrow arithmetic rounds to, for layers that are parts of one tensor; NULL: as
-     * each layer asks for. */
+    /* f32, the weight's steps: of output channel o at bias_offset + o, one for each channel of the
+     * whole tensor. Of other weights than i8 they are what narrow arithmetic rounds to, for layers
+     * that are parts of one tensor; NULL: as each layer asks for. */
     const struct ut_tensor *scale;
     bool negate;  /* weights and bias: folds a subtraction into the layer */
     bool half;    /* f32 weights may be kept as f16, where memory counts more than 11 bits */
@@ -82,7 +82,7 @@ struct ut_layer_source ut_layer_source_conv(const struct ut_tensor *weight,
                                             const struct ut_tensor *bias);
 
 /* Packs in the storage type of the tensor, i8 as f32. ERROR_FORMAT names the tensor when a value is
- * not finite or the scales are not one positive number for each channel, ERROR_UNSUPPORTED when its
+ * not finite or -128 of i8, or the scales are not one positive number for each channel, ERROR_UNSUPPORTED when its
  * type has no kernel. */
 UTTER_CHECKED utter_status ut_layer_pack(const struct ut_compute *compute, struct ut_arena *arena,
                                          const struct ut_layer_source *source, struct ut_layer *out,

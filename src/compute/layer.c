@@ -204,10 +204,18 @@ utter_status ut_layer_fail_not_finite(const struct ut_tensor *tensor, utter_erro
 
 /* Scales stand beside 8-bit weights, or are steps that narrow arithmetic is to round to; only the
  * former must be positive here. */
+/* Output channels of the whole tensor that a source may be a part of. What lies between two outputs
+ * or two inputs, whichever is nearer, are the taps of one kernel: all of them, where the source
+ * itself has those of one phase. */
+static uint64_t n_whole(const struct ut_layer_source *source) {
+    uint64_t n_taps = (uint64_t)UT_MIN(source->out_step, source->in_step);
+    return ut_tensor_n_elements(source->weight) / ((uint64_t)source->n_in * n_taps);
+}
+
 static utter_status check_scales(const struct ut_layer_source *source, utter_error *err) {
     const struct ut_tensor *weight = source->weight, *scale = source->scale;
-    uint64_t n = source->bias_offset + (uint64_t)source->n_out;
-    if (scale->type != UT_F32 || ut_tensor_n_elements(scale) < n) {
+    uint64_t n = n_whole(source);
+    if (scale->type != UT_F32 || ut_tensor_n_elements(scale) != n) {
         return ut_fail(
             err, UTTER_ERROR_FORMAT,
             "tensor %s has %llu values of type %s, expected f32, one for each of the %llu "
@@ -219,11 +227,20 @@ static utter_status check_scales(const struct ut_layer_source *source, utter_err
         float step = ut_layer_scale(source, o);
         if (!(step > 0 && isfinite(step))) {
             return ut_fail(err, UTTER_ERROR_FORMAT,
-                           "tensor %s: value %d is %g: a scale is a positive number", scale->name,
-                           o, (double)step);
+                           "tensor %s: value %llu is %g: a scale is a positive number", scale->name,
+                           (unsigned long long)source->bias_offset + (unsigned)o, (double)step);
         }
     }
     return UTTER_OK;
+}
+
+/* Narrow arithmetic has no weight of -128, which float would have. */
+static utter_status check_range(const struct ut_tensor *weight, utter_error *err) {
+    const char *least = memchr(weight->data, INT8_MIN, weight->n_bytes);
+    return least ? ut_fail(err, UTTER_ERROR_FORMAT,
+                           "tensor %s: value %zu is -128: weights in 8 bits are -127 to 127",
+                           weight->name, (size_t)(least - (const char *)weight->data))
+                 : UTTER_OK;
 }
 
 utter_status ut_layer_fail_type(const struct ut_tensor *tensor, utter_error *err) {
@@ -245,7 +262,8 @@ utter_status ut_layer_check(const struct ut_layer_source *source, utter_error *e
         weight->type != UT_I8) {
         return ut_layer_fail_type(weight, err);
     }
-    return source->scale ? check_scales(source, err) : UTTER_OK;
+    utter_status status = source->scale ? check_scales(source, err) : UTTER_OK;
+    return status == UTTER_OK && weight->type == UT_I8 ? check_range(weight, err) : status;
 }
 
 float ut_layer_scale(const struct ut_layer_source *source, int o) {

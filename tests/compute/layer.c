@@ -252,9 +252,14 @@ static void scales_are_checked(void **state) {
     e.steps[7] = 1;
     e.scale.n_bytes -= sizeof(float);
     expect(f, &e.source, UTTER_ERROR_FORMAT, "tensor w.scale has 37 values of type f32");
-    e.scale.n_bytes += sizeof(float);
+    e.scale.n_bytes += 2 * sizeof(float);
+    expect(f, &e.source, UTTER_ERROR_FORMAT, "tensor w.scale has 39 values of type f32");
+    e.scale.n_bytes -= sizeof(float);
     e.scale.type = UT_I32;
     expect(f, &e.source, UTTER_ERROR_FORMAT, "values of type i32");
+    e.scale.type = UT_F32;
+    e.q[N_WEIGHTS - 1] = -128;
+    expect(f, &e.source, UTTER_ERROR_FORMAT, "tensor w: value 911 is -128");
     e.source.scale = NULL;
     expect(f, &e.source, UTTER_ERROR_UNSUPPORTED,
            "tensor w is i8 and has no scales, the tensor w.scale");
@@ -285,7 +290,8 @@ static void steps_of_a_weight(void **state) {
     assert_true(out.dims[0] == 2 && ((const float *)out.data)[1] == 3);
 }
 
-/* Asked for halves, a layer holds its weights rounded to 11 bits, unless one of them is too large. */
+/* Asked for halves, a layer holds its weights rounded to 11 bits, unless one of them is too large.
+ */
 static void halves_where_they_fit(void **state) {
     struct fixture *f = *state;
     fill(f);
@@ -314,14 +320,10 @@ static void halves_where_they_fit(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolutions_are_packed),
-        cmocka_unit_test(other_steps_are_packed),
-        cmocka_unit_test(not_finite_is_found_anywhere),
-        cmocka_unit_test(eight_bits_are_expanded),
-        cmocka_unit_test(halves_where_they_fit),
-        cmocka_unit_test(steps_are_kept),
-        cmocka_unit_test(scales_are_checked),
-        cmocka_unit_test(steps_of_a_weight),
+        cmocka_unit_test(convolutions_are_packed),      cmocka_unit_test(other_steps_are_packed),
+        cmocka_unit_test(not_finite_is_found_anywhere), cmocka_unit_test(eight_bits_are_expanded),
+        cmocka_unit_test(halves_where_they_fit),        cmocka_unit_test(steps_are_kept),
+        cmocka_unit_test(scales_are_checked),           cmocka_unit_test(steps_of_a_weight),
     };
     return cmocka_run_group_tests_name("compute/layer", tests, set_up, tear_down);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
+#include "compute/narrow.h"
 #include "quant/half.h"
 
 static char *copy_name(const char *name) {
@@ -51,6 +53,13 @@ struct ut_tensor *tensor_file_add(struct tensor_file *file, const char *name,
     struct ut_tensor *added = tensor_file_copy(file, name, &tensor);
     free(counted);
     return added;
+}
+
+void tensor_file_read(struct tensor_file *file, const struct ut_weights *weights) {
+    for (size_t i = 0; i < ut_weights_count(weights); i++) {
+        const struct ut_tensor *tensor = ut_weights_at(weights, i);
+        tensor_file_copy(file, tensor->name, tensor);
+    }
 }
 
 struct ut_tensor *tensor_file_find(struct tensor_file *file, const char *name) {
@@ -105,6 +114,23 @@ void tensor_file_convert(struct ut_tensor *tensor, enum ut_dtype type) {
     tensor->n_bytes = n * size;
 }
 
+void tensor_file_store_int8(struct tensor_file *file, struct ut_tensor *tensor, bool transposed) {
+    size_t n_ch = (size_t)tensor->dims[transposed], n_outer = transposed ? tensor->dims[0] : 1;
+    size_t n = tensor->n_bytes / sizeof(float), n_inner = n / UT_MAX(n_ch * n_outer, 1);
+    float *steps = test_alloc((n_ch + 1) * sizeof *steps);
+    int8_t *q = test_alloc(n + 1);
+    char name[256];
+    ut_narrow_steps(tensor->data, n_outer, n_ch, n_inner, steps);
+    ut_narrow_round(tensor->data, n_outer, n_ch, n_inner, steps, q);
+    free((void *)(uintptr_t)tensor->data);
+    tensor->data = q;
+    tensor->type = UT_I8;
+    tensor->n_bytes = n;
+    snprintf(name, sizeof name, "%s.scale", tensor->name);
+    tensor_file_add(file, name, (const uint64_t[UT_MAX_DIMS]){n_ch}, steps);
+    free(steps);
+}
+
 static void free_tensor(struct ut_tensor *tensor) {
     free((void *)(uintptr_t)tensor->name);
     free((void *)(uintptr_t)tensor->data);
@@ -135,6 +161,8 @@ static const char *type_name(enum ut_dtype type) {
         return "BF16";
     case UT_I64:
         return "I64";
+    case UT_I8:
+        return "I8";
     default:
         fprintf(stderr, "tensor_file: no safetensors name for this type\n");
         exit(1);

@@ -1,4 +1,4 @@
-/* A list of f32 tensors that a test puts together and changes, and their bytes as a safetensors file. */
+/* A list of tensors that a test puts together or reads and changes, and their bytes as a safetensors file. */
 #ifndef UT_TESTS_TENSOR_FILE_H
 #define UT_TESTS_TENSOR_FILE_H
 
@@ -16,6 +16,8 @@ struct ut_tensor *tensor_file_add(struct tensor_file *file, const char *name,
 /* Copies a tensor as it is under another name. */
 struct ut_tensor *tensor_file_copy(struct tensor_file *file, const char *name,
                                    const struct ut_tensor *tensor);
+/* Copies every tensor of a table. */
+void tensor_file_read(struct tensor_file *file, const struct ut_weights *weights);
 /* Ends the program when there is no such tensor. */
 struct ut_tensor *tensor_file_find(struct tensor_file *file, const char *name);
 void tensor_file_rename(struct ut_tensor *tensor, const char *name);
@@ -23,6 +25,9 @@ void tensor_file_rename(struct ut_tensor *tensor, const char *name);
 void tensor_file_reshape(struct ut_tensor *tensor, const uint64_t dims[UT_MAX_DIMS]);
 /* An f32 tensor's values in another type: f16 or bf16 rounded, i64 cut (zero where they do not fit). */
 void tensor_file_convert(struct ut_tensor *tensor, enum ut_dtype type);
+/* An f32 tensor in 8 bits with the tensor NAME.scale, as `utter import --type int8` has them; `transposed`:
+ * output channels are the second dimension. The pointer is dead then. */
+void tensor_file_store_int8(struct tensor_file *file, struct ut_tensor *tensor, bool transposed);
 void tensor_file_remove(struct tensor_file *file, const char *name);
 void tensor_file_free(struct tensor_file *file); /* leaves an empty one */
 

@@ -389,6 +389,20 @@ bool ut_kokoro_tensor_exists(const struct ut_kokoro_tensors *tensors, const char
     return find_item(tensors, name) != NULL;
 }
 
+/* The steps of a tensor in 8 bits, NAME.scale in the file. */
+static const struct ut_tensor *find_scale(const struct ut_kokoro_tensors *tensors,
+                                          const struct item *item) {
+    char name[KOKORO_NAME_SIZE + 8];
+    int n = snprintf(name, sizeof name, "%s.scale", item->parts[0]->name);
+    return n < (int)sizeof name ? ut_weights_find(tensors->weights, name) : NULL;
+}
+
+const struct ut_tensor *ut_kokoro_tensor_scale(const struct ut_kokoro_tensors *tensors,
+                                               const struct ut_tensor *tensor) {
+    return tensor->type == UT_I8 ? find_scale(tensors, (const struct item *)(const void *)tensor)
+                                 : NULL;
+}
+
 utter_status ut_kokoro_tensor_get(struct ut_kokoro_tensors *tensors, const char *name,
                                   const struct ut_tensor **out, utter_error *err) {
     struct item *item = find_item(tensors, name);
@@ -399,6 +413,11 @@ utter_status ut_kokoro_tensor_get(struct ut_kokoro_tensors *tensors, const char 
     }
     if (!item->is_made) {
         enum ut_dtype type = item->parts[0]->type;
+        if (type != UT_I8 && find_scale(tensors, item)) {
+            return ut_fail(err, UTTER_ERROR_FORMAT,
+                           "tensor %s.scale belongs to weights in 8 bits, %s is %s",
+                           item->parts[0]->name, item->parts[0]->name, ut_dtype_name(type));
+        }
         bool is_view = item->join == KOKORO_WHOLE &&
                        (type == UT_F32 || type == UT_F16 || type == UT_BF16 || type == UT_I8);
         item->made = (struct ut_tensor){.name = item->name};
@@ -414,16 +433,6 @@ utter_status ut_kokoro_tensor_get(struct ut_kokoro_tensors *tensors, const char 
     }
     *out = &item->made;
     return UTTER_OK;
-}
-
-const struct ut_tensor *ut_kokoro_tensor_scale(const struct ut_kokoro_tensors *tensors,
-                                               const struct ut_tensor *tensor) {
-    const struct item *item = (const struct item *)(const void *)tensor;
-    char name[KOKORO_NAME_SIZE + 8];
-    int n = snprintf(name, sizeof name, "%s.scale", item->parts[0]->name);
-    return item->join == KOKORO_WHOLE && n < (int)sizeof name
-               ? ut_weights_find(tensors->weights, name)
-               : NULL;
 }
 
 void ut_kokoro_tensor_drop(struct ut_kokoro_tensors *tensors, const struct ut_tensor *tensor) {

@@ -46,7 +46,8 @@ enum ut_kokoro_layout ut_kokoro_tensors_layout(const struct ut_kokoro_tensors *t
 UTTER_CHECKED utter_status ut_kokoro_tensor_get(struct ut_kokoro_tensors *tensors, const char *name,
                                                 const struct ut_tensor **out, utter_error *err);
 bool ut_kokoro_tensor_exists(const struct ut_kokoro_tensors *tensors, const char *name);
-/* The scales of a tensor that `get` gave out; NULL: the file has none. Shape and values are unchecked. */
+/* The scales of a tensor in 8 bits that `get` gave out; NULL: the file has none, or it is of another type.
+ * Shape and values are unchecked. */
 const struct ut_tensor *ut_kokoro_tensor_scale(const struct ut_kokoro_tensors *tensors,
                                                const struct ut_tensor *tensor);
 /* Frees what `get` computed and gives the file's pages back. The pointer is dead then. */

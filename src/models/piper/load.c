@@ -710,7 +710,11 @@ static void check_against_config(struct loader *l) {
  * over tells. */
 static void check_all_used(struct loader *l) {
     const char *name = l->status ? NULL : ut_piper_map_unused(&l->map);
-    if (name) {
+    const char *suffix = name ? strrchr(name, '.') : NULL;
+    if (suffix && strcmp(suffix, ".scale") == 0) {
+        fail(l, "tensor %s belongs to weights in 8 bits: the voice has none that it could scale",
+             name);
+    } else if (name) {
         fail(l, "tensor %s has no place among the layers that were found: one before it is missing",
              name);
     }

@@ -63,7 +63,7 @@ utter_status ut_backend_import(const struct ut_backend_context *context, const c
         .progress_user = options->progress_user,
     };
     utter_status status = read_type(options->type, &import, err);
-    status = status ? status : ut_native_family(context->mem, path, file, &family, err);
+    status = status ? status : ut_native_family(context->mem, path, file, &family, NULL, err);
     if (status == UTTER_OK && ut_native_format(file) == UT_FORMAT_GGUF) {
         status = ut_fail(err, UTTER_ERROR_ARGUMENT, "%s is a GGUF file already: nothing to import",
                          file);

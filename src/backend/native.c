@@ -76,8 +76,7 @@ static utter_status check_onnx(struct ut_mem *mem, const char *file, utter_error
  * with one of another; the rest is told by what is inside, which is cheap to see in these formats.
  */
 static utter_status family_of(struct ut_mem *mem, const char *file, const struct ut_backend **out,
-                              utter_error *err) {
-    struct ut_weights *weights;
+                              struct ut_weights **weights, utter_error *err) {
     switch (ut_native_format(file)) {
     case UT_FORMAT_ONNX:
         *out = &ut_native_piper;
@@ -89,18 +88,24 @@ static utter_status family_of(struct ut_mem *mem, const char *file, const struct
     default:
         break;
     }
-    utter_status status = ut_weights_open(mem, file, &weights, err);
-    if (status == UTTER_OK) {
-        status = family_of_table(weights, file, out, err);
-        ut_weights_close(weights);
-    }
-    return status;
+    utter_status status = ut_weights_open(mem, file, weights, err);
+    return status ? status : family_of_table(*weights, file, out, err);
 }
 
 utter_status ut_native_family(struct ut_mem *mem, const char *path, char file[PATH_MAX],
-                              const struct ut_backend **out, utter_error *err) {
+                              const struct ut_backend **out, struct ut_weights **weights,
+                              utter_error *err) {
+    struct ut_weights *table = NULL;
     utter_status status = ut_model_find(path, file, err);
-    return status ? status : family_of(mem, file, out, err);
+    status = status ? status : family_of(mem, file, out, &table, err);
+    if (status || !weights) {
+        ut_weights_close(table);
+        table = NULL;
+    }
+    if (weights) {
+        *weights = table;
+    }
+    return status;
 }
 
 /* ---- Handing over ------------------------------------------------------------------------- */
@@ -108,10 +113,17 @@ utter_status ut_native_family(struct ut_mem *mem, const char *path, char file[PA
 utter_status ut_native_open(const struct ut_backend_context *context, const char *path,
                             struct ut_backend_voice **out, utter_error *err) {
     const struct ut_backend *family;
+    struct ut_weights *weights;
     char file[PATH_MAX];
     *out = NULL;
-    utter_status status = ut_native_family(context->mem, path, file, &family, err);
-    return status ? status : family->open(context, path, out, err);
+    utter_status status = ut_native_family(context->mem, path, file, &family, &weights, err);
+    if (status == UTTER_OK && family == &ut_native_kokoro) {
+        status = ut_native_kokoro_open(context, path, &weights, out, err);
+    } else if (status == UTTER_OK) {
+        status = ut_native_piper_open(context, path, weights, out, err);
+    }
+    ut_weights_close(weights);
+    return status;
 }
 
 utter_status ut_native_trace(const struct ut_backend_context *context, const char *path,
@@ -119,7 +131,7 @@ utter_status ut_native_trace(const struct ut_backend_context *context, const cha
                              utter_trace_fn stage, void *user, utter_error *err) {
     const struct ut_backend *family;
     char file[PATH_MAX];
-    utter_status status = ut_native_family(context->mem, path, file, &family, err);
+    utter_status status = ut_native_family(context->mem, path, file, &family, NULL, err);
     return status ? status
                   : family->trace(context, path, golden, case_name, out_path, stage, user, err);
 }

@@ -15,10 +15,20 @@ extern const struct ut_backend ut_native_piper, ut_native_kokoro;
 enum ut_format ut_native_format(const char *file);
 
 /* The table of the family that the model at `path` belongs to, and its file. ERROR_UNSUPPORTED for a model
- * of no family that is known; the message names what it is. */
+ * of no family that is known; the message names what it is. Where the file had to be parsed to tell, its
+ * table is left in *weights, to be closed; else NULL. `weights` may be NULL. */
 UTTER_CHECKED utter_status ut_native_family(struct ut_mem *mem, const char *path,
                                             char file[PATH_MAX], const struct ut_backend **out,
-                                            utter_error *err);
+                                            struct ut_weights **weights, utter_error *err);
+
+/* `open` of the families for a model whose table may be open already; `weights`, or what it points at: NULL.
+ * Kokoro sets it to NULL where the voice keeps the table. */
+UTTER_CHECKED utter_status ut_native_piper_open(const struct ut_backend_context *context,
+                                                const char *path, const struct ut_weights *weights,
+                                                struct ut_backend_voice **out, utter_error *err);
+UTTER_CHECKED utter_status ut_native_kokoro_open(const struct ut_backend_context *context,
+                                                 const char *path, struct ut_weights **weights,
+                                                 struct ut_backend_voice **out, utter_error *err);
 
 /* Opens the model at `path` with the table of its family. */
 UTTER_CHECKED utter_status ut_native_open(const struct ut_backend_context *context,

@@ -54,8 +54,9 @@ static utter_status describe_loaded(struct kokoro_voice *voice, utter_error *err
     return status;
 }
 
-static utter_status kokoro_open(const struct ut_backend_context *context, const char *path,
-                                struct ut_backend_voice **out, utter_error *err) {
+utter_status ut_native_kokoro_open(const struct ut_backend_context *context, const char *path,
+                                   struct ut_weights **weights, struct ut_backend_voice **out,
+                                   utter_error *err) {
     *out = NULL;
     struct kokoro_voice *voice = ut_mem_calloc(context->mem, UT_MEM_OTHER, 1, sizeof *voice);
     if (!voice) {
@@ -65,7 +66,11 @@ static utter_status kokoro_open(const struct ut_backend_context *context, const 
     common->base.backend = &ut_native_kokoro;
     common->context = *context;
     utter_status status = ut_native_names_init(&common->names, context->mem, path, err);
-    if (status == UTTER_OK) {
+    if (status == UTTER_OK && *weights) {
+        status =
+            ut_kokoro_open_weights(context->mem, &context->compute, weights, common->names.file,
+                                   &common->context.log, &voice->model, err);
+    } else if (status == UTTER_OK) {
         status = ut_kokoro_open(context->mem, &context->compute, common->names.file,
                                 &common->context.log, &voice->model, err);
     }
@@ -76,6 +81,12 @@ static utter_status kokoro_open(const struct ut_backend_context *context, const 
     }
     *out = &common->base;
     return UTTER_OK;
+}
+
+static utter_status kokoro_open(const struct ut_backend_context *context, const char *path,
+                                struct ut_backend_voice **out, utter_error *err) {
+    struct ut_weights *none = NULL;
+    return ut_native_kokoro_open(context, path, &none, out, err);
 }
 
 static utter_status kokoro_describe(const struct ut_backend_voice *base, bool tensors, char **out,

@@ -56,8 +56,9 @@ static utter_status describe_loaded(struct piper_voice *voice, utter_error *err)
 }
 
 /* Everything that fails after the allocation goes through piper_close. */
-static utter_status piper_open(const struct ut_backend_context *context, const char *path,
-                               struct ut_backend_voice **out, utter_error *err) {
+utter_status ut_native_piper_open(const struct ut_backend_context *context, const char *path,
+                                  const struct ut_weights *weights, struct ut_backend_voice **out,
+                                  utter_error *err) {
     *out = NULL;
     struct piper_voice *voice = ut_mem_calloc(context->mem, UT_MEM_OTHER, 1, sizeof *voice);
     if (!voice) {
@@ -67,7 +68,10 @@ static utter_status piper_open(const struct ut_backend_context *context, const c
     common->base.backend = &ut_native_piper;
     common->context = *context;
     utter_status status = ut_native_names_init(&common->names, context->mem, path, err);
-    if (status == UTTER_OK) {
+    if (status == UTTER_OK && weights) {
+        status = ut_piper_open_weights(context->mem, &context->compute, weights, common->names.file,
+                                       &common->context.log, &voice->model, err);
+    } else if (status == UTTER_OK) {
         status = ut_piper_open(context->mem, &context->compute, common->names.file,
                                &common->context.log, &voice->model, err);
     }
@@ -78,6 +82,11 @@ static utter_status piper_open(const struct ut_backend_context *context, const c
     }
     *out = &common->base;
     return UTTER_OK;
+}
+
+static utter_status piper_open(const struct ut_backend_context *context, const char *path,
+                               struct ut_backend_voice **out, utter_error *err) {
+    return ut_native_piper_open(context, path, NULL, out, err);
 }
 
 /* ---- Description -------------------------------------------------------------------------- */

@@ -25,6 +25,12 @@ struct ut_kokoro_session;
 UTTER_CHECKED utter_status ut_kokoro_open(struct ut_mem *mem, const struct ut_compute *compute,
                                           const char *path, const struct ut_log *log,
                                           struct ut_kokoro **out, utter_error *err);
+/* The same for a model file whose table is open already and was detected to be Kokoro's. *weights becomes NULL
+ * where the model keeps the table. */
+UTTER_CHECKED utter_status ut_kokoro_open_weights(struct ut_mem *mem, const struct ut_compute *compute,
+                                                  struct ut_weights **weights, const char *model_path,
+                                                  const struct ut_log *log, struct ut_kokoro **out,
+                                                  utter_error *err);
 /* The model without voices from bytes already parsed (tests, fuzzing); borrows both for the call. */
 UTTER_CHECKED utter_status ut_kokoro_load(struct ut_mem *mem, const struct ut_compute *compute,
                                           const struct ut_weights *weights,

@@ -68,12 +68,32 @@ static utter_status add_voices(struct ut_kokoro *model, const char *model_path,
                                  &model->log, &model->voices, err);
 }
 
+utter_status ut_kokoro_open_weights(struct ut_mem *mem, const struct ut_compute *compute,
+                                    struct ut_weights **weights, const char *model_path,
+                                    const struct ut_log *log, struct ut_kokoro **out,
+                                    utter_error *err) {
+    struct ut_kokoro_config config = {.mem = mem};
+    struct ut_kokoro *model = NULL;
+    *out = NULL;
+    utter_status status = read_config(mem, model_path, *weights, &config, err);
+    if (status == UTTER_OK) {
+        status = ut_kokoro_load(mem, compute, *weights, &config, log, &model, err);
+        status = status ? ut_fail_context(err, status, "%s", model_path) : status;
+    }
+    status = status ? status : add_voices(model, model_path, weights, err);
+    ut_kokoro_config_free(&config);
+    if (status) {
+        ut_kokoro_close(model);
+        return status;
+    }
+    *out = model;
+    return UTTER_OK;
+}
+
 utter_status ut_kokoro_open(struct ut_mem *mem, const struct ut_compute *compute, const char *path,
                             const struct ut_log *log, struct ut_kokoro **out, utter_error *err) {
     char model_path[PATH_MAX];
     struct ut_weights *weights = NULL;
-    struct ut_kokoro_config config = {.mem = mem};
-    struct ut_kokoro *model = NULL;
     *out = NULL;
     utter_status status = ut_model_find(path, model_path, err);
     status = status ? status : ut_weights_open(mem, model_path, &weights, err);
@@ -81,18 +101,8 @@ utter_status ut_kokoro_open(struct ut_mem *mem, const struct ut_compute *compute
         status = ut_fail(err, UTTER_ERROR_FORMAT, "%s: its tensors are not those of a Kokoro model",
                          model_path);
     }
-    status = status ? status : read_config(mem, model_path, weights, &config, err);
-    if (status == UTTER_OK) {
-        status = ut_kokoro_load(mem, compute, weights, &config, log, &model, err);
-        status = status ? ut_fail_context(err, status, "%s", model_path) : status;
-    }
-    status = status ? status : add_voices(model, model_path, &weights, err);
-    ut_kokoro_config_free(&config);
+    status =
+        status ? status : ut_kokoro_open_weights(mem, compute, &weights, model_path, log, out, err);
     ut_weights_close(weights);
-    if (status) {
-        ut_kokoro_close(model);
-        return status;
-    }
-    *out = model;
-    return UTTER_OK;
+    return status;
 }

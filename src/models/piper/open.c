@@ -67,23 +67,33 @@ static utter_status find_text(struct ut_mem *mem, const struct ut_weights *weigh
     return status;
 }
 
-utter_status ut_piper_open(struct ut_mem *mem, const struct ut_compute *compute, const char *path,
-                           const struct ut_log *log, struct ut_piper **out, utter_error *err) {
-    char model_path[PATH_MAX];
-    struct ut_weights *weights = NULL;
+utter_status ut_piper_open_weights(struct ut_mem *mem, const struct ut_compute *compute,
+                                   const struct ut_weights *weights, const char *model_path,
+                                   const struct ut_log *log, struct ut_piper **out,
+                                   utter_error *err) {
     char *json = NULL;
     const char *config = NULL;
     size_t n_json = 0;
     *out = NULL;
-    utter_status status = ut_model_find(path, model_path, err);
-    /* The model first: a damaged or foreign file should be called that, not "without a .json". */
-    status = status ? status : ut_weights_open(mem, model_path, &weights, err);
-    status = status ? status : find_text(mem, weights, model_path, &json, &config, &n_json, err);
+    utter_status status = find_text(mem, weights, model_path, &json, &config, &n_json, err);
     if (status == UTTER_OK) {
         status = ut_piper_load(mem, compute, weights, config, n_json, log, out, err);
         status = status ? ut_fail_context(err, status, "%s", model_path) : status;
     }
     ut_mem_free(mem, json);
+    return status;
+}
+
+/* The model first: a damaged or foreign file should be called that, not "without a .json". */
+utter_status ut_piper_open(struct ut_mem *mem, const struct ut_compute *compute, const char *path,
+                           const struct ut_log *log, struct ut_piper **out, utter_error *err) {
+    char model_path[PATH_MAX];
+    struct ut_weights *weights = NULL;
+    *out = NULL;
+    utter_status status = ut_model_find(path, model_path, err);
+    status = status ? status : ut_weights_open(mem, model_path, &weights, err);
+    status =
+        status ? status : ut_piper_open_weights(mem, compute, weights, model_path, log, out, err);
     ut_weights_close(weights);
     return status;
 }

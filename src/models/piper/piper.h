@@ -20,6 +20,11 @@ bool ut_piper_detect(const struct ut_weights *weights);
 UTTER_CHECKED utter_status ut_piper_open(struct ut_mem *mem, const struct ut_compute *compute,
                                          const char *path, const struct ut_log *log,
                                          struct ut_piper **out, utter_error *err);
+/* The same for a model file whose table is open already, which is borrowed. */
+UTTER_CHECKED utter_status ut_piper_open_weights(struct ut_mem *mem, const struct ut_compute *compute,
+                                                 const struct ut_weights *weights,
+                                                 const char *model_path, const struct ut_log *log,
+                                                 struct ut_piper **out, utter_error *err);
 /* The configuration beside a model file, VOICE.onnx.json or voice.json, as n bytes of unchecked text.
  * Free *text with ut_mem_free, also after an error. */
 UTTER_CHECKED utter_status ut_piper_read_config(struct ut_mem *mem, const char *model_path,

@@ -7,6 +7,8 @@
 
 #include "settings.h"
 
+/* Below OPTION_PRECISIONS the options of one voice, from there on those of the matrix (-q aside):
+ * set_option tells them apart by that. */
 enum {
     OPTION_IDS = 1,
     OPTION_TEXT,
@@ -72,6 +74,7 @@ const char bench_default_text[] =
 /* ---- Lists ------------------------------------------------------------------------------------
  */
 
+/* Always false; the message is the one that cli_usage_error prints. */
 static bool fail_list(struct args *args, int id, const char *problem) {
     snprintf(args->message, sizeof args->message, "--%s: %s", args_option(args, id)->name, problem);
     return false;
@@ -246,6 +249,7 @@ static int parse(struct bench_options *o, struct args *args) {
     return problem ? cli_usage_fail(args, &bench_command, problem) : EXIT_OK;
 }
 
+/* The list of ids is the only memory that the options own. */
 static int run(struct args *args) {
     struct bench_options o = {.n_runs = 3, .n_rounds = 5, .n_streams = 1};
     o.common.no_fallback = true; /* time this voice, not a stand-in */

@@ -14,6 +14,7 @@
 #include "bench.h"
 #include "interrupt.h"
 
+/* LOOK_MS between two looks for a signal; a child that says more than MAX_ANSWER_BYTES is ended. */
 enum { MAX_ARGUMENTS = 64, LOOK_MS = 100, MAX_ANSWER_BYTES = 16 << 20 };
 
 extern char **environ;

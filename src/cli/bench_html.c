@@ -70,6 +70,7 @@ static bool ran(const struct bench_row *row) {
 /* ---- Plots ------------------------------------------------------------------------------------
  */
 
+/* One for each section with bars. */
 enum plot { PLOT_SPEED, PLOT_RTF, PLOT_MEMORY, PLOT_FIRST };
 
 /* False: the row has nothing to show. */
@@ -160,6 +161,7 @@ static void put_quality(FILE *out, const struct bench_rows *rows) {
 /* ---- The decision -----------------------------------------------------------------------------
  */
 
+/* The table that answers the question the matrix was run for. */
 static void put_advice(FILE *out, const struct bench_rows *rows) {
     fprintf(
         out,

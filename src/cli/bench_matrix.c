@@ -125,6 +125,7 @@ static void put_number(struct bench_command *command, const char *name, uint64_t
     put(command, name, text);
 }
 
+/* An option without a value. */
 static void put_flag(struct bench_command *command, const char *name, bool on) {
     if (on) {
         command->arguments[command->n++] = name;
@@ -212,6 +213,8 @@ static void take_turn(struct bench_cell *cell, size_t n_runs, json_t *answer) {
     }
 }
 
+/* What is left is taken from the turns so far; rounds are alike, so from the second on it is near
+ * the truth. */
 static void show_progress(const struct bench_matrix *matrix, size_t round, size_t cell,
                           double start_s) {
     size_t n_rounds = (size_t)matrix->options->n_rounds;
@@ -259,6 +262,7 @@ static bool run_rounds(struct bench_matrix *matrix) {
 /* ---- All --------------------------------------------------------------------------------------
  */
 
+/* `facts` is one of the answers and goes with them. */
 static void free_cell(struct bench_cell *cell) {
     json_decref(cell->answers);
     free(cell->runs);
@@ -301,6 +305,7 @@ static void drop_optional(struct bench_matrix *matrix) {
     matrix->n_cells = n;
 }
 
+/* Room for all rounds, so that no turn can fail for want of memory. */
 static bool allocate_runs(struct bench_matrix *matrix) {
     size_t n_rounds = (size_t)matrix->options->n_rounds, n_runs = (size_t)matrix->options->n_runs;
     for (size_t i = 0; i < matrix->n_cells; i++) {

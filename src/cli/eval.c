@@ -17,6 +17,7 @@ static const struct arg_option options[] = {
     {OPTION_HELP, 'h', "help", NULL, "show this help"},
 };
 
+/* The reference, then what is compared with it: two files or two folders. */
 struct eval_job {
     struct cli_common common;
     const char *paths[2];
@@ -213,6 +214,7 @@ static void free_entries(struct dirent **entries, int n) {
     free(entries);
 }
 
+/* Both listings are sorted by name, so that the output does not depend on the file system. */
 static int compare_folders(const struct eval_job *job) {
     struct dirent **entries[2] = {NULL, NULL};
     int n[2] = {0, 0}, code = EXIT_OK;
@@ -238,6 +240,7 @@ static bool is_folder(const char *path) {
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+/* What is wrong with the operands is told before anything is read. */
 static int run_job(struct args *args, const struct eval_job *job) {
     if (!job->paths[1]) {
         return cli_usage_fail(args, &eval_command,

@@ -9,6 +9,7 @@ struct grade {
     const char *words;
 };
 
+/* Everything particular to one figure: its name in JSON, its column, and what its values mean. */
 struct figure {
     const char *key, *label, *unit;
     int decimals;
@@ -114,6 +115,7 @@ struct eval_figures eval_worst(const struct eval_figures *rows, size_t n) {
 
 /* ---- Text ----------------------------------------------------------------------------------- */
 
+/* In words; `value` is finite. */
 static const char *meaning(const struct figure *figure, double value) {
     for (int i = 0; i < 4 && figure->grades[i].words; i++) {
         double limit = figure->grades[i].limit;

@@ -12,6 +12,7 @@ static const struct cli_command *const commands[] = {
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
+/* What utter says without arguments; the commands stand in the order of the table. */
 static int print_overview(void) {
     printf("utter %s: local text-to-speech\n\n"
            "  utter speak \"Hello there.\" -o hello.wav    speak into a file\n"
@@ -27,6 +28,7 @@ static int print_overview(void) {
     return cli_finish_output();
 }
 
+/* From the tables that the parser reads, so that help and parser cannot differ. */
 static int print_help(const struct cli_command *command) {
     printf("utter %s: %s\n\nUsage: utter %s %s\n\n", command->name, command->summary, command->name,
            command->usage);
@@ -56,6 +58,7 @@ static const struct cli_command *find_command(const char *name) {
     return NULL;
 }
 
+/* Spellings of one word. */
 static bool is_one_of(const char *word, const char *a, const char *b, const char *c) {
     return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
 }

@@ -28,6 +28,7 @@ struct setting {
     struct known_name variables[3];
 };
 
+/* Words of settings with a choice. "gguf" is what other programs' files call the native backend. */
 static const char *const backends[] = {"auto", "native", "gguf", "onnx", "espeak", NULL};
 static const char *const preferences[] = {"auto", "native", "gguf", "onnx", NULL};
 const char *const setting_providers[] = {"cpu", "cuda", "coreml", NULL};
@@ -171,6 +172,7 @@ static const struct setting table[N_SETTINGS] = {
     [SETTING_EXACT] = {"exact", SWITCH, 0, 0, "false", NULL, {{"exact"}}, {{"UTTER_EXACT"}}},
 };
 
+/* A file full of unknown names is warned of so many times at most. */
 enum { MAX_KEYS = sizeof table[0].keys / sizeof table[0].keys[0], MAX_WARNINGS = 8 };
 
 __attribute__((format(printf, 2, 3))) static bool fail(struct settings *settings,
@@ -186,6 +188,7 @@ void settings_init(struct settings *settings, settings_warn_fn warn) {
     *settings = (struct settings){.warn = warn};
 }
 
+/* Leaves it empty, so that freeing it twice does no harm. */
 void settings_free(struct settings *settings) {
     for (size_t i = 0; i < N_SETTINGS; i++) {
         free(settings->values[i].text);
@@ -194,6 +197,7 @@ void settings_free(struct settings *settings) {
     settings_init(settings, NULL);
 }
 
+/* As in utter's own files; `utter config` shows it so. */
 const char *setting_name(enum setting_id id) {
     return table[id].keys[0].name;
 }
@@ -203,6 +207,7 @@ const char *setting_origin_name(enum setting_origin origin) {
     return names[origin];
 }
 
+/* A value that gave way (settings_reconcile) counts as not given. */
 const char *setting_text(const struct settings *settings, enum setting_id id) {
     const struct setting_value *value = &settings->values[id];
     return value->text && !value->dropped ? value->text : table[id].standard;

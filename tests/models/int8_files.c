@@ -382,14 +382,15 @@ static void where_floats_are_needed(void **state) {
 }
 
 /* The floats that a tensor in 8 bits stands for in its place, times `factor`. */
-static void expand(struct tensor_file *tensors, const char *name, float factor) {
+static void expand(struct tensor_file *tensors, const char *name, bool transposed, float factor) {
     struct ut_tensor *weight = tensor_file_find(tensors, name);
     const float *steps = find_scale(tensors, name)->data;
     const int8_t *q = weight->data;
     float *values = test_alloc(weight->n_bytes * sizeof *values);
-    size_t n_channel = weight->n_bytes / (size_t)weight->dims[0];
+    size_t n_ch = (size_t)weight->dims[transposed];
+    size_t n_inner = transposed ? (size_t)weight->dims[2] : weight->n_bytes / n_ch;
     for (size_t i = 0; i < weight->n_bytes; i++) {
-        values[i] = (float)q[i] * steps[i / n_channel] * factor;
+        values[i] = (float)q[i] * steps[i / n_inner % n_ch] * factor;
     }
     free((void *)(uintptr_t)weight->data);
     weight->data = values;
@@ -416,7 +417,7 @@ static void other_layers_may_be_stored_so(void **state) {
             struct tensor_file tensors = tensors_of(cases[i].model);
             tensor_file_store_int8(&tensors, tensor_file_find(&tensors, cases[i].name), false);
             if (way > 0) {
-                expand(&tensors, cases[i].name, way == 1 ? 1 : 1.01f);
+                expand(&tensors, cases[i].name, false, way == 1 ? 1 : 1.01f);
                 tensor_file_remove(&tensors, find_scale(&tensors, cases[i].name)->name);
             }
             outcomes[way] = try_file(cases[i].model, &tensors, UT_PRECISION_AUTO);
@@ -452,7 +453,7 @@ static void scales_of_nothing(void **state) {
 static void weight_that_is_float_again(void **state) {
     for (size_t i = 0; i < UT_COUNT(weights); i++) {
         struct tensor_file tensors = tensors_of(weights[i].model);
-        expand(&tensors, weights[i].name, 1);
+        expand(&tensors, weights[i].name, weights[i].transposed, 1);
         ((float *)(uintptr_t)find_scale(&tensors, weights[i].name)->data)[0] = 1e9f;
         expect_refusal(weights[i].model, &tensors, UTTER_ERROR_FORMAT, weights[i].name,
                        ".scale belongs to weights in 8 bits");

@@ -324,15 +324,37 @@ int args_choice(struct args *args, int id, const char *text, const char *const *
     return -1;
 }
 
+/* Lines of a terminal, and where its right column begins. */
+enum { LINE = 80, RIGHT = 29 };
+
+/* `text` from the right column on, in as many lines as it takes. */
+static void print_right(FILE *to, const char *text) {
+    size_t n = strlen(text);
+    while (n > LINE - RIGHT) {
+        size_t end = LINE - RIGHT;
+        while (end > 0 && text[end] != ' ') {
+            end--;
+        }
+        end = end > 0 ? end : strcspn(text, " ");
+        fprintf(to, "%.*s\n%*s", (int)end, text, RIGHT, "");
+        text += end + strspn(text + end, " ");
+        n = strlen(text);
+    }
+    fprintf(to, "%s\n", text);
+}
+
 void args_print_options(FILE *to, const struct arg_option *options, size_t n_options) {
     for (size_t i = 0; i < n_options; i++) {
         const struct arg_option *option = &options[i];
-        char letter[8] = "    ", left[64];
-        if (option->letter) {
-            snprintf(letter, sizeof letter, "-%c, ", option->letter);
+        int n = option->letter ? fprintf(to, "  -%c, ", option->letter) : fprintf(to, "      ");
+        n += fprintf(to, "--%s%s%s", option->name, option->value ? " " : "",
+                     option->value ? option->value : "");
+        if (!option->help[0]) {
+            fprintf(to, "\n");
+            continue;
         }
-        snprintf(left, sizeof left, "%s--%s %s", letter, option->name,
-                 option->value ? option->value : "");
-        fprintf(to, "  %-26s %s\n", left, option->help);
+        /* A long option has a line of its own. */
+        fprintf(to, "%s%*s", n < RIGHT ? "" : "\n", n < RIGHT ? RIGHT - n : RIGHT, "");
+        print_right(to, option->help);
     }
 }

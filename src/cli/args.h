@@ -69,7 +69,7 @@ int args_choice(struct args *args, int id, const char *text, const char *const *
  * NULL if none comes near. */
 const char *args_nearest(const char *word, const char *const *names, size_t n_names);
 
-/* Two columns: options and what they do. */
+/* Two columns for 80 characters: options and what they do, which may be "". */
 void args_print_options(FILE *to, const struct arg_option *options, size_t n_options);
 
 #endif

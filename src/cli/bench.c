@@ -43,12 +43,11 @@ static const struct arg_option options[] = {
     {OPTION_SCALES, 0, "scales", "NOISE,LENGTH,NOISE-W", "as voice files give them: 0.667,1,0.8"},
     {OPTION_VOICE, 'v', "voice", "NAME", "who speaks, as in \"utter speak\""},
     {OPTION_SPEAKER, 0, "speaker", "NAME", "a speaker of the voice, by name or number"},
-    {OPTION_RUNS, 0, "runs", "N", "timed runs, 1 to 1000; one more goes before them (3)"},
+    {OPTION_RUNS, 0, "runs", "N", "timed runs behind a first one, 1 to 1000 (3)"},
     {OPTION_STREAMS, 0, "streams", "N", "so many speak at once, 1 to 64 (1)"},
     {OPTION_PARALLEL, 0, "parallel", "N",
      "0 to 8 sentences of one text side by side, as in \"utter speak\""},
-    {OPTION_PROFILE, 0, "profile", NULL,
-     "tell what each stage of a native voice takes, and its bounds"},
+    {OPTION_PROFILE, 0, "profile", NULL, "times and bounds of each stage of a native voice"},
     {OPTION_SAMPLES, 0, "samples", "FILE", "write the first run there, as raw 32-bit floats"},
     {OPTION_PRECISIONS, 0, "precisions", "f32,int8,...", "matrix: native voices in each of these"},
     {OPTION_BACKENDS, 0, "backends", "native,onnx", "matrix: each model on each of these"},
@@ -265,13 +264,13 @@ const struct cli_command bench_command = {
     .name = "bench",
     .summary = "how fast a voice speaks on this machine",
     .usage = "[OPTIONS]",
-    .notes =
-        "RTF is time per second of sound: 0.1 is ten times faster than speech.\n"
-        "\n"
-        "With several models, texts or lengths, or an option of the matrix, every combination\n"
-        "is a cell: each takes its turn, round after round, in a process of its own, and is\n"
-        "compared with a base: ONNX Runtime where its library is found, else native f32.\n"
-        "  utter bench -m A.onnx --precisions f32,int8 --lengths 60,250 --thread-counts 1,2\n",
+    .notes = "RTF is time per second of sound: 0.1 is ten times faster than speech.\n"
+             "\n"
+             "With several models, texts or lengths, or an option of the matrix, every\n"
+             "combination is a cell: each takes its turn, round after round, in a process of\n"
+             "its own, and is compared with a base: ONNX Runtime where its library is found,\n"
+             "else native f32.\n"
+             "  utter bench -m A.onnx --precisions f32,int8 --lengths 60,250\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

@@ -56,7 +56,7 @@ enum {
     {OPTION_THREADS, 0, "threads", "N", "compute threads; 0, the default: one per core"},          \
     {OPTION_MEMORY_LIMIT, 0, "memory-limit", "SIZE", "500M, 2G: use no more memory than that"},    \
     {OPTION_MLOCK, 0, "mlock", NULL, "keep the model from being swapped out"},                     \
-    {OPTION_CPU, 0, "cpu", "LEVEL", "use scalar, avx2, avx512 or neon kernels, not the best"},     \
+    {OPTION_CPU, 0, "cpu", "LEVEL", "kernels: scalar, avx2, avx512 or neon, not the best"},        \
     {OPTION_PRECISION, 0, "precision", "NAME", "compute in f32, bf16 or int8, not as stored (auto)"}, \
     {OPTION_EXACT, 0, "exact", NULL, "every sum in full: no minimal filtering"},                   \
     {OPTION_CONFIG, 0, "config", "FILE", "settings from FILE (UTTER_CONFIG; ~/.config/utter/config.json)"}, \

@@ -288,8 +288,9 @@ const struct cli_command eval_command = {
         "  utter eval original.flac coded.opus --max-lag-ms 50\n"
         "  utter eval f32/ int8/ --json\n"
         "  utter speak -m VOICE \"Hello.\" | utter eval hello.wav -\n\n"
-        "Both must be the same speech at the same pace: samples are compared side by side. Of two\n"
-        "folders, files of the same name are (extensions aside); - is standard input.\n",
+        "Both must be the same speech at the same pace: samples are compared side by\n"
+        "side. Of two folders, files of the same name are (extensions aside); - is\n"
+        "standard input.\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

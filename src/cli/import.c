@@ -134,10 +134,11 @@ const struct cli_command import_command = {
     .notes =
         "Examples:\n"
         "  utter import kokoro-v1_0.pth -o kokoro.gguf\n"
-        "  utter import kokoro-v1_0.pth -o small.gguf --type f16 --voices 'af_*,bm_george'\n"
+        "  utter import kokoro-v1_0.pth -o small.gguf --type int8 --voices 'af_*'\n"
         "  utter import en_US-amy-medium.onnx -o amy.gguf\n"
         "\n"
-        "Reads .pth, .safetensors and .onnx with the configuration and the voices beside them.\n",
+        "Reads .pth, .safetensors and .onnx with the configuration and the voices beside\n"
+        "them.\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

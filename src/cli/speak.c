@@ -44,12 +44,10 @@ static const struct arg_option options[] = {
     {OPTION_NOISE, 0, "noise", "X", "0 to 10; how much the sound varies"},
     {OPTION_NOISE_W, 0, "noise-w", "X", "0 to 10; how much the rhythm varies"},
     {OPTION_SILENCE, 0, "silence", "SECONDS", "0 to 10; pause after each sentence"},
-    {OPTION_PARALLEL, 0, "parallel", "N",
-     "0 to 8 sentences spoken side by side; 0: what is fastest"},
+    {OPTION_PARALLEL, 0, "parallel", "N", "0 to 8 sentences side by side; 0: what is fastest"},
     {OPTION_VOLUME, 0, "volume", "X", "0 to 10; gain"},
     {OPTION_NORMALIZE, 0, "normalize", NULL, "bring every sentence to full level"},
-    {OPTION_LANGUAGE, 0, "language", "NAME",
-     "pronounce as in NAME (en-us, de, ...; Kokoro: a, b, ...)"},
+    {OPTION_LANGUAGE, 0, "language", "NAME", "pronounce as in NAME: en-us, de; for Kokoro a, b"},
     {OPTION_SEED, 0, "seed", "N", "same seed, text and processor: same sound"},
     CLI_BACKEND_OPTION,
     {OPTION_NO_FALLBACK, 0, "no-fallback", NULL, "fail where another backend would step in"},
@@ -443,9 +441,9 @@ const struct cli_command speak_command = {
              "  utter speak -m kokoro-v1_0.pth -v bf_emma \"Good morning.\" --play\n"
              "  echo \"Hello.\" | utter speak | aplay\n"
              "\n"
-             "The file's name gives the format (.wav .flac .opus .ogg .mp3 .raw), else it is WAV;\n"
-             "without -o and --play the sound goes to standard output. A file appears under its\n"
-             "name when it is complete. Text without a letter or digit is an error.\n",
+             "The file's name gives the format (.wav .flac .opus .ogg .mp3 .raw), else it is\n"
+             "WAV; without -o and --play the sound goes to standard output. A file appears\n"
+             "under its name when it is complete. Text without a letter or digit is an error.\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

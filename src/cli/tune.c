@@ -107,8 +107,8 @@ const struct cli_command tune_command = {
     .summary = "measure what is fastest on this machine, for later runs",
     .usage = "[OPTIONS]",
     .notes =
-        "Minimal filtering saves multiplications where a layer is wide enough; how wide depends on\n"
-        "the machine. The file is $XDG_CACHE_HOME/utter/tuning.json or\n"
+        "Minimal filtering saves multiplications where a layer is wide enough; how wide\n"
+        "depends on the machine. The file is $XDG_CACHE_HOME/utter/tuning.json or\n"
         "~/.cache/utter/tuning.json; delete it to go back to what is built in.\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,

@@ -257,6 +257,33 @@ static void help_shows_every_option(void **state) {
     assert_non_null(strstr(text, "  -q, --quiet"));
 }
 
+/* What is too long for its column goes on below, in that column. */
+static void help_keeps_its_columns(void **state) {
+    static const struct arg_option rows[] = {
+        {1, 'a', "a", NULL, "short"},
+        {2, 0, "eighteen-letters--", "N", "fits exactly"},
+        {3, 0, "nineteen-letters---", "N", "is too long by one"},
+        {4, 0, "nothing", NULL, ""},
+        {5, 0, "wide", NULL, "123456789 123456789 123456789 123456789 123456789 1 and one more"},
+        {6, 0, "word", NULL, "12345678901234567890123456789012345678901234567890123456789 word"},
+    };
+    char text[2000] = "";
+    FILE *to = fmemopen(text, sizeof text, "w");
+    args_print_options(to, rows, 6);
+    fclose(to);
+    assert_string_equal(
+        text, "  -a, --a                    short\n"
+              "      --eighteen-letters-- N fits exactly\n"
+              "      --nineteen-letters--- N\n"
+              "                             is too long by one\n"
+              "      --nothing\n"
+              "      --wide                 123456789 123456789 123456789 123456789 123456789 1\n"
+              "                             and one more\n"
+              "      --word                 "
+              "12345678901234567890123456789012345678901234567890123456789\n"
+              "                             word\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_form_of_an_option),
@@ -271,6 +298,7 @@ int main(void) {
         cmocka_unit_test(choices_are_listed),
         cmocka_unit_test(nearest_names),
         cmocka_unit_test(help_shows_every_option),
+        cmocka_unit_test(help_keeps_its_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 """The commands beside speak: help, info, voices, backends, trace, bench (config: config.py)."""
 import json
+import re
 import tempfile
 
 from program import DATA, HOUSE, IDS, MULTI, TINY, ProgramTest, main
@@ -20,7 +21,11 @@ class Help(ProgramTest):
             text = self.ok("help", command).stdout.decode()
             self.assertIn("Usage: utter " + command, text)
             self.assertIn("--threads N", text)
-            self.assertLessEqual(max(len(line) for line in text.split("\n")), 100)
+            for line in text.split("\n"):
+                self.assertLessEqual(len(line), 80, line)
+                self.assertEqual(line, line.rstrip())
+            rows = re.findall(r"^ {2,6}-[-\w].*?(?: {2,}|\n {29})\S", text, re.M)
+            self.assertEqual({len(row.split("\n")[-1]) for row in rows}, {30}) # one column
             self.assertEqual(self.ok(command, "--help").stdout.decode(), text)
             self.assertEqual(self.ok(command, "-h").stdout.decode(), text)
 

@@ -10,6 +10,7 @@ struct kokoro_voice {
     struct ut_kokoro *model;
 };
 
+/* The text's side and the network's, as in native_piper.c. */
 struct kokoro_session {
     struct ut_kokoro_text text;
     struct ut_kokoro_session *kokoro;
@@ -25,6 +26,7 @@ static struct kokoro_session *session_of(struct ut_backend_session *session) {
 
 /* ---- Voice -------------------------------------------------------------------------------- */
 
+/* Takes a voice that was opened half-way too. */
 static void kokoro_close(struct ut_backend_voice *base) {
     struct kokoro_voice *voice = (struct kokoro_voice *)base;
     if (voice) {

@@ -88,6 +88,7 @@ void ut_native_describe_speakers(struct ut_json_writer *json,
     ut_json_put_end_array(json);
 }
 
+/* Read from the file again, because packed layers have other shapes. */
 static void describe_tensors(struct ut_json_writer *json, const struct ut_weights *weights) {
     ut_json_put_array(json, "tensors");
     for (size_t i = 0; i < ut_weights_count(weights); i++) {

@@ -20,6 +20,8 @@ static const char *const loader_names[] = {"libonnxruntime.1.dylib", "libonnxrun
 static const char *const loader_names[] = {"libonnxruntime.so.1", "libonnxruntime.so"};
 #endif
 
+/* Takes the status, which is freed here. `code` is what the caller makes of it, unless the library
+ * itself knows better. */
 utter_status ut_ort_check(const struct ort_entries *ort, struct ort_status *status,
                           utter_status code, const char *what, utter_error *err) {
     if (!status) {
@@ -161,6 +163,7 @@ static utter_status search(struct ut_ort_library *library, utter_error *err) {
                    PACKAGE_FILE);
 }
 
+/* A path that was named is the only one tried; without one the usual places are. */
 static utter_status load(struct ut_ort_library *library, const char *path, utter_error *err) {
     utter_status status = UTTER_OK;
     if (!path) {

@@ -81,6 +81,7 @@ static struct parsed parse(const char *name) {
     return parsed;
 }
 
+/* Behind the last slash: folders' names tell nothing of the precision. */
 static const char *name_of(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
@@ -93,6 +94,7 @@ enum ut_variant_kind ut_variant_kind_of(const char *path) {
                             : UT_VARIANT_ORIGINAL;
 }
 
+/* By the ending; `list` has taken models only. */
 static enum ut_variant_format format_of(const char *name) {
     return ut_path_ends_with(name, ".onnx") ? UT_VARIANT_ONNX : UT_VARIANT_OWN;
 }
@@ -174,6 +176,7 @@ static size_t move_to_front(struct ut_variants *variants, enum ut_variant_format
     return n;
 }
 
+/* Files of the format that was asked for come first, those of the other one behind them. */
 utter_status ut_variants_find(struct ut_mem *mem, const char *path, struct ut_variants *out,
                               utter_error *err) {
     const char *name = name_of(path);

@@ -32,6 +32,7 @@ enum {
 static const char *const mark_texts[] = {";", ":", ",", ".", "!", "?",
                                          "—", "…", "“", "”", "(", ")"};
 
+/* Marks as they are written anywhere, and which of the above each is read as. */
 static const struct {
     uint32_t c;
     uint8_t mark;
@@ -46,6 +47,7 @@ static const struct {
     {0xFF1F, QUESTION},
 };
 
+/* Symbols that are read by name; where `only_alone` is set, between blanks only. */
 static const struct {
     uint32_t c;
     bool only_alone; /* elsewhere it is markup */

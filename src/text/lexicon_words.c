@@ -126,6 +126,7 @@ static const char *find_word(const char *word, size_t n) {
     return NULL;
 }
 
+/* An ending needs a stem: the word "th" has none. */
 static bool ends_with(const char *word, size_t n, const char *ending) {
     size_t n_ending = strlen(ending);
     return n > n_ending && memcmp(word + n - n_ending, ending, n_ending) == 0;
@@ -258,6 +259,7 @@ static const char unaccented[] = "AAAAAAACEEEEIIIIDNOOOOO.OUUUUYTsaaaaaaaceeeeii
                                  "AaAaAaCcCcCcCcDdDdEeEeEeEeEeGgGgGgGgHhHhIiIiIiIiIiIiJjKkkLlLlLlL"
                                  "lLlNnNnNnnNnOoOoOoOoRrRrRrSsSsSsSsTtTtTtUuUuUuUuUuUuWwYyYZzZzZzs";
 
+/* Letters beyond the table stay as they are. */
 utter_status ut_lexicon_unaccent(const char *word, size_t n, struct ut_text_buffer *out,
                                  utter_error *err) {
     utter_status status = UTTER_OK;

@@ -166,6 +166,7 @@ static size_t next_word(const char *text, size_t at, size_t end) {
     return at;
 }
 
+/* By next_word, so that a long word counts as often here as where phonemes are traced back. */
 static size_t count_words(const char *text, size_t at, size_t end) {
     size_t n = 0;
     for (; at < end; at = next_word(text, at, end)) {
@@ -621,6 +622,7 @@ utter_status ut_misaki_read_line(struct ut_misaki_reader *reader, size_t begin, 
     return status == UTTER_OK ? flush_piece(reader, err) : status;
 }
 
+/* espeak-ng is locked from the first clause to here. */
 void ut_misaki_reader_free(struct ut_misaki_reader *reader) {
     if (reader->clauses) {
         ut_espeak_unlock();

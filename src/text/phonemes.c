@@ -56,6 +56,8 @@ utter_status ut_sentences_push(struct ut_sentences *list, const char *phonemes, 
     return UTTER_OK;
 }
 
+/* What lies between two sentences (blanks, text that gave no phonemes) goes to the one behind it,
+ * what is left at the end to the last. */
 void ut_sentences_cover(struct ut_sentences *list, size_t n_text) {
     for (size_t i = 1; i < list->n; i++) {
         list->items[i].text_begin = list->items[i - 1].text_end;

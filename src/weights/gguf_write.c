@@ -78,6 +78,7 @@ static void append_u64(struct bytes *bytes, uint64_t value) {
     append(bytes, &value, sizeof value);
 }
 
+/* As the format has them: the length in 64 bits, then the bytes without a NUL. */
 static void append_string(struct bytes *bytes, const char *text) {
     append_u64(bytes, strlen(text));
     append(bytes, text, strlen(text));
@@ -235,6 +236,8 @@ utter_status ut_gguf_put_bool(struct ut_gguf_writer *writer, const char *key, bo
     return status;
 }
 
+/* The size is summed and reserved before a byte is written: the array goes in whole or not at
+ * all. */
 utter_status ut_gguf_put_strings(struct ut_gguf_writer *writer, const char *key,
                                  const char *const *values, size_t n, utter_error *err) {
     size_t n_value = sizeof(uint32_t) + sizeof(uint64_t);
@@ -319,6 +322,7 @@ utter_status ut_gguf_put_tensor(struct ut_gguf_writer *writer, const struct ut_t
 
 /* ---- The file ------------------------------------------------------------------------------- */
 
+/* To the next multiple of UT_GGUF_ALIGNMENT, as readers expect of every tensor's data. */
 static void put_padding(struct ut_new_file *file) {
     static const char zeros[UT_GGUF_ALIGNMENT];
     ut_new_file_put(file, zeros, n_padding(file->n_bytes));
@@ -360,6 +364,7 @@ utter_status ut_gguf_put_data(struct ut_gguf_writer *writer, const void *data, s
     return ut_new_file_check(&writer->file, err);
 }
 
+/* The file exists from here on, under its temporary name (new_file.h). */
 utter_status ut_gguf_writer_create(struct ut_mem *mem, const char *path,
                                    struct ut_gguf_writer **out, utter_error *err) {
     *out = NULL;
@@ -380,6 +385,7 @@ utter_status ut_gguf_writer_create(struct ut_mem *mem, const char *path,
     return UTTER_OK;
 }
 
+/* A writer is finished once; what was begun and not finished leaves no file. */
 utter_status ut_gguf_writer_finish(struct ut_gguf_writer *writer, utter_error *err) {
     if (!writer->is_open || writer->n_put < writer->names.n) {
         return ut_fail(err, UTTER_ERROR_ARGUMENT, "%s: finished %s", writer->path,

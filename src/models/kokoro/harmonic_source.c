@@ -30,7 +30,9 @@ struct source {
     int n_harmonics, n_values;
     float noise_norm;
     const double *phase; /* [n_values][n_harmonics] in cycles, 0..1, at the middle of each value */
-    float *out;          /* [n_values * SAMPLES_PER_VALUE] */
+    /* Of each sample of a value, how many lie between the last middle of a value and its own. */
+    double samples_behind[SAMPLES_PER_VALUE];
+    float *out; /* [n_values * SAMPLES_PER_VALUE] */
 };
 
 /* Cycles that harmonic h gains in one sample. In f32 and wrapped, as in the reference. */
@@ -53,17 +55,23 @@ static double *accumulate_phase(const struct source *src) {
     return phase;
 }
 
-/* Phase of harmonic h, in radians within -pi..pi, at sample i of value v: between the middles of
- * two values, at the ends of the utterance that of the nearest middle. */
-static float phase_at(const struct source *src, int v, int i, int h) {
-    double offset = (i + 0.5) / SAMPLES_PER_VALUE - 0.5; /* values from the middle */
-    int from = offset < 0 ? v - 1 : v;
-    double share = offset < 0 ? offset + 1 : offset;
-    double cycles = src->phase[UT_MAX(from, 0) * src->n_harmonics + h];
-    if (from >= 0 && from + 1 < src->n_values) {
-        cycles += share * SAMPLES_PER_VALUE * (double)cycles_per_sample(src, from + 1, h);
+/* Phases of harmonic h, in radians within -pi..pi, at the samples of value v: between the middles
+ * of two values, at the ends of the utterance that of the nearest middle. The first half of the
+ * samples lies behind the middle of the value before. */
+static void phases_of(const struct source *src, int v, int h, float *radians) {
+    /* In the range of a fraction of a double's integers, adding and subtracting them rounds to the
+     * nearest one; where the instruction set has no rounding that beats a call of nearbyint. */
+    static const double to_integer = 0x1.8p52;
+    for (int half = 0; half < 2; half++) {
+        int from = v - 1 + half, first = half * SAMPLES_PER_VALUE / 2;
+        bool between = from >= 0 && from + 1 < src->n_values;
+        double cycles = src->phase[UT_MAX(from, 0) * src->n_harmonics + h];
+        double step = between ? (double)cycles_per_sample(src, from + 1, h) : 0;
+        for (int i = 0; i < SAMPLES_PER_VALUE / 2; i++) {
+            double at = cycles + src->samples_behind[first + i] * step;
+            radians[first + i] = (float)((at - ((at + to_integer) - to_integer)) * 2 * M_PI);
+        }
     }
-    return (float)((cycles - nearbyint(cycles)) * 2 * M_PI);
 }
 
 /* The mixed noise of n samples from sample `first` on, of unit variance for each harmonic. */
@@ -100,9 +108,7 @@ static void make_samples(void *user, int begin, int end) {
             out[i] = noise[i] * (voiced ? VOICED_NOISE : UNVOICED_NOISE);
         }
         for (int h = 0; voiced && h < src->n_harmonics; h++) {
-            for (int i = 0; i < SAMPLES_PER_VALUE; i++) {
-                sines[i] = phase_at(src, v, i, h);
-            }
+            phases_of(src, v, h, sines);
             kernels->sin_f32(sines, sines, SAMPLES_PER_VALUE);
             kernels->mul_add_f32(out, sines, SINE_AMPLITUDE * src->w[h], out, SAMPLES_PER_VALUE);
         }
@@ -180,6 +186,10 @@ utter_status ut_kokoro_source(struct ut_kokoro_session *s, float *har, utter_err
     }
     src.noise_norm = (float)sqrt(norm);
     src.phase = accumulate_phase(&src);
+    for (int i = 0; i < SAMPLES_PER_VALUE; i++) {
+        double offset = (i + 0.5) / SAMPLES_PER_VALUE - 0.5; /* values from the middle */
+        src.samples_behind[i] = (offset < 0 ? offset + 1 : offset) * SAMPLES_PER_VALUE;
+    }
     if (!src.out || !src.phase) {
         return ut_fail_memory(err, (size_t)n * sizeof *src.out);
     }

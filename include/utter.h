@@ -430,6 +430,13 @@ typedef void (*utter_tuned_fn)(void *user, const utter_tuned *layer);
 UTTER_API UTTER_CHECKED utter_status utter_tune(utter_engine *engine, const char *path,
                                                 utter_tuned_fn tell, void *user, utter_error *err);
 
+/* The same for the convolutions in the file of one model, which is a path as for utter_voice_open; what is in
+ * the file at `path` for layers of other sizes stays. The largest layers, whose weights would grow by 100 MB,
+ * are left out. */
+UTTER_API UTTER_CHECKED utter_status utter_tune_voice(utter_engine *engine, const char *model,
+                                                      const char *path, utter_tuned_fn tell,
+                                                      void *user, utter_error *err);
+
 /* ---- Import: any model file to one GGUF file ---------------------------------------------- */
 
 typedef struct utter_import_progress {

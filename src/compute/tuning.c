@@ -12,18 +12,57 @@
 
 enum { VERSION = 1, N_ROWS = 480, MIN_RUNS = 8, MAX_CHANNELS = 65536 };
 
+/* Of a voice's layers: below, the transforms cost more than they save; beyond, as for those below.
+ */
+enum { LEAST_CHANNELS = 16, MOST_WEIGHTS = 512 * 1024 };
+
 #define SECONDS_PER_SCHEME 0.04
 #define AS_FAST 1.03 /* times the shortest: as fast */
 
 /* Channels and taps of Piper's and Kokoro's convolutions; the largest layers, whose weights would
  * grow by 100 MB, stay plain without being asked. */
-static const struct ut_minimal_rule shapes[] = {
+const struct ut_minimal_rule ut_tuning_shapes[] = {
     {16, 16, 3, NULL},   {16, 16, 5, NULL},    {16, 16, 7, NULL},    {32, 32, 3, NULL},
     {32, 32, 5, NULL},   {32, 32, 7, NULL},    {32, 32, 11, NULL},   {64, 64, 3, NULL},
     {64, 64, 5, NULL},   {64, 64, 7, NULL},    {64, 64, 11, NULL},   {128, 128, 3, NULL},
     {128, 128, 5, NULL}, {128, 128, 7, NULL},  {128, 128, 11, NULL}, {256, 256, 3, NULL},
     {256, 256, 7, NULL}, {256, 256, 11, NULL}, {96, 192, 5, NULL},   {192, 384, 5, NULL},
 };
+const int ut_tuning_n_shapes = (int)UT_COUNT(ut_tuning_shapes);
+
+static bool same_shape(const struct ut_minimal_rule *a, const struct ut_minimal_rule *b) {
+    return a->n_in == b->n_in && a->n_out == b->n_out && a->n_taps == b->n_taps;
+}
+
+/* Of a convolution's weight [n_out, n_in, n_taps] that some scheme may be faster for. */
+static bool read_shape(const struct ut_tensor *tensor, struct ut_minimal_rule *out) {
+    const uint64_t *dims = tensor->dims;
+    bool has_scheme = false;
+    for (int i = 0; i < ut_minimal_n_schemes; i++) {
+        has_scheme = has_scheme || dims[2] == (uint64_t)ut_minimal_schemes[i].n_taps;
+    }
+    if (tensor->n_dims != 3 || !has_scheme || UT_MIN(dims[0], dims[1]) < LEAST_CHANNELS ||
+        dims[0] > MAX_CHANNELS || dims[1] > MOST_WEIGHTS / dims[0]) {
+        return false;
+    }
+    *out = (struct ut_minimal_rule){(int)dims[1], (int)dims[0], (int)dims[2], NULL};
+    return true;
+}
+
+int ut_tuning_find_shapes(const struct ut_weights *weights,
+                          struct ut_minimal_rule shapes[UT_MINIMAL_MAX_RULES]) {
+    int n = 0;
+    for (size_t i = 0; i < ut_weights_count(weights) && n < UT_MINIMAL_MAX_RULES; i++) {
+        int known = 0;
+        if (read_shape(ut_weights_at(weights, i), &shapes[n])) {
+            while (!same_shape(&shapes[known], &shapes[n])) {
+                known++;
+            }
+            n += known == n;
+        }
+    }
+    return n;
+}
 
 /* ---- Measuring ----------------------------------------------------------------------------------
  */
@@ -122,19 +161,33 @@ static utter_status tune_shape(struct bench *b, struct ut_tuning_result *result,
     return status;
 }
 
+/* In place of the rule for layers of this size; a full table loses its oldest. */
+static void put_rule(struct ut_minimal_table *table, const struct ut_minimal_rule *rule) {
+    int i = 0;
+    while (i < table->n_rules && !same_shape(&table->rules[i], rule)) {
+        i++;
+    }
+    if (i == UT_MINIMAL_MAX_RULES) {
+        i--;
+        memmove(table->rules, table->rules + 1, (size_t)i * sizeof *rule);
+    }
+    table->rules[i] = *rule;
+    table->n_rules = UT_MAX(table->n_rules, i + 1);
+}
+
 utter_status ut_tuning_measure(const struct ut_compute *compute, struct ut_mem *mem,
-                               struct ut_minimal_table *out, ut_tuning_fn tell, void *user,
+                               const struct ut_minimal_rule *shapes, int n_shapes,
+                               struct ut_minimal_table *table, ut_tuning_fn tell, void *user,
                                utter_error *err) {
     struct bench b = {.compute = compute};
     utter_status status = UTTER_OK;
-    *out = (struct ut_minimal_table){0};
     ut_arena_init(&b.arena, mem, UT_MEM_OTHER);
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes && status == UTTER_OK; i++) {
+    for (int i = 0; i < n_shapes && status == UTTER_OK; i++) {
         struct ut_tuning_result result = {.rule = shapes[i]};
         status = make_buffers(&b, &shapes[i]) ? tune_shape(&b, &result, err)
                                               : ut_fail_memory(err, sizeof(float));
         if (status == UTTER_OK) {
-            out->rules[out->n_rules++] = result.rule;
+            put_rule(table, &result.rule);
             if (tell) {
                 tell(user, &result);
             }

@@ -16,10 +16,20 @@ struct ut_tuning_result {
 };
 typedef void (*ut_tuning_fn)(void *user, const struct ut_tuning_result *result);
 
-/* Times the layers of the models at hand on the calling thread's pool, a few seconds in all. Of schemes
- * that are as fast within a few percent the one whose weights grow least is taken. `tell` may be NULL. */
+/* Sizes of the layers of Piper and Kokoro, as rules whose scheme is left out. */
+extern const struct ut_minimal_rule ut_tuning_shapes[];
+extern const int ut_tuning_n_shapes;
+
+/* Those of a model's file: of every convolution that might gain, each once. How many there are. */
+int ut_tuning_find_shapes(const struct ut_weights *weights,
+                          struct ut_minimal_rule shapes[UT_MINIMAL_MAX_RULES]);
+
+/* Times layers of these sizes on the calling thread's pool, some tenths of a second each. Of schemes that are as
+ * fast within a few percent the one whose weights grow least is taken. It replaces what `table` has for this
+ * size; the rest stays, but that a full table loses its oldest rules. `tell` may be NULL. */
 UTTER_CHECKED utter_status ut_tuning_measure(const struct ut_compute *compute, struct ut_mem *mem,
-                                             struct ut_minimal_table *out, ut_tuning_fn tell,
+                                             const struct ut_minimal_rule *shapes, int n_shapes,
+                                             struct ut_minimal_table *table, ut_tuning_fn tell,
                                              void *user, utter_error *err);
 
 /* From the text of such a file, which nobody has checked. ERROR_FORMAT says what is wrong and leaves `out`

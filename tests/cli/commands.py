@@ -81,6 +81,16 @@ class Tune(ProgramTest):
             self.assertEqual([layer["scheme"] for layer in written["layers"]],
                              [layer["scheme"] for layer in report["layers"]])
             self.assertEqual(self.ok("backends", env=env).stderr, b"")
+            before = {(layer["in"], layer["out"], layer["taps"]) for layer in written["layers"]}
+            report = json.loads(self.ok("tune", "--json", "--threads", "1", TINY, env=env).stdout)
+            own = {(layer["in"], layer["out"], layer["taps"]) for layer in report["layers"]}
+            with open(path) as file:
+                after = {(layer["in"], layer["out"], layer["taps"]) for layer in json.load(file)["layers"]}
+            self.assertIn((24, 32, 7), own)
+            self.assertNotIn((24, 32, 7), before)
+            self.assertEqual(after, before | own)
+            self.fails(2, ["takes one voice"], "tune", TINY, TINY, env=env)
+            self.fails(1, ["no.onnx"], "tune", "no.onnx", env=env)
             with open(path, "w") as file:
                 file.write("{")
             self.assertIn(b"is not used", self.ok("backends", env=env).stderr)

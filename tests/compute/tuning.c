@@ -3,14 +3,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "base/checked.h"
 #include "compute/tuning.h"
 #include "support/failing_allocator.h"
-#include "support/voice_builder.h"
+#include "support/tensor_file.h"
 
 static struct ut_mem mem;
 
@@ -113,14 +115,15 @@ static void count_layer(void *user, const struct ut_tuning_result *result) {
 }
 
 static void a_measurement_comes_back_from_its_file(void **state) {
-    struct ut_minimal_table table, again;
+    struct ut_minimal_table table = {.n_rules = 0}, again;
     struct ut_compute compute = {.kernels = ut_kernels_get(ut_cpu_level_best()), .exact = true};
     const char *cpu = ut_cpu_level_name(ut_cpu_level_best());
     utter_error err;
     char *text;
     int n_told = 0;
     assert_int_equal(ut_pool_create(&mem, 2, &compute.pool, &err), UTTER_OK);
-    assert_int_equal(ut_tuning_measure(&compute, &mem, &table, count_layer, &n_told, &err),
+    assert_int_equal(ut_tuning_measure(&compute, &mem, ut_tuning_shapes, ut_tuning_n_shapes, &table,
+                                       count_layer, &n_told, &err),
                      UTTER_OK);
     assert_true(n_told > 10 && n_told == table.n_rules);
     assert_int_equal(ut_tuning_format(&mem, cpu, &table, &text, &err), UTTER_OK);
@@ -131,6 +134,71 @@ static void a_measurement_comes_back_from_its_file(void **state) {
     }
     ut_mem_free(&mem, text);
     ut_pool_destroy(compute.pool);
+}
+
+/* Rules of other sizes stay where they are; a full table gives up its oldest. */
+static void measurements_are_added(void **state) {
+    static const struct ut_minimal_rule small = {16, 16, 3, NULL}, other = {17, 16, 3, NULL};
+    struct ut_minimal_table table = {.n_rules = UT_MINIMAL_MAX_RULES - 1};
+    struct ut_compute compute = {.kernels = ut_kernels_get(ut_cpu_level_best())};
+    utter_error err;
+    for (int i = 0; i < UT_MINIMAL_MAX_RULES; i++) {
+        table.rules[i] = (struct ut_minimal_rule){100 + i, 5, 7, NULL};
+    }
+    table.rules[9] = (struct ut_minimal_rule){16, 16, 3, &ut_minimal_schemes[0]};
+    assert_int_equal(ut_pool_create(&mem, 1, &compute.pool, &err), UTTER_OK);
+    assert_int_equal(ut_tuning_measure(&compute, &mem, &small, 1, &table, NULL, NULL, &err),
+                     UTTER_OK);
+    assert_int_equal(table.n_rules, UT_MINIMAL_MAX_RULES - 1);
+    assert_true(table.rules[9].n_in == 16 && table.rules[10].n_in == 110);
+    assert_int_equal(ut_tuning_measure(&compute, &mem, &other, 1, &table, NULL, NULL, &err),
+                     UTTER_OK);
+    assert_int_equal(table.n_rules, UT_MINIMAL_MAX_RULES);
+    assert_true(table.rules[0].n_in == 100 && table.rules[UT_MINIMAL_MAX_RULES - 1].n_in == 17);
+    table.rules[UT_MINIMAL_MAX_RULES - 1].n_in = 18;
+    assert_int_equal(ut_tuning_measure(&compute, &mem, &other, 1, &table, NULL, NULL, &err),
+                     UTTER_OK);
+    assert_int_equal(table.n_rules, UT_MINIMAL_MAX_RULES);
+    assert_true(table.rules[0].n_in == 101 && table.rules[UT_MINIMAL_MAX_RULES - 1].n_in == 17);
+    assert_int_equal(table.rules[UT_MINIMAL_MAX_RULES - 2].n_in, 18);
+    ut_pool_destroy(compute.pool);
+}
+
+static int shapes_of(struct tensor_file *file, struct ut_minimal_rule *shapes) {
+    struct byte_buffer bytes = {0};
+    struct ut_weights *weights;
+    utter_error err;
+    tensor_file_write_safetensors(file, &bytes);
+    assert_int_equal(ut_weights_parse(&mem, bytes.data, bytes.n, &weights, &err), UTTER_OK);
+    int n = ut_tuning_find_shapes(weights, shapes);
+    ut_weights_close(weights);
+    byte_buffer_free(&bytes);
+    tensor_file_free(file);
+    return n;
+}
+
+static void shapes_of_a_model(void **state) {
+    static const uint64_t dims[][UT_MAX_DIMS] = {
+        {32, 16, 3},     {16, 32, 3}, {32, 16, 3},     {32, 16, 5},     /* the third is known */
+        {32, 16, 4},     {32, 16, 1}, {15, 32, 3},     {32, 15, 3},     /* none of these: taps, */
+        {1024, 1024, 3}, {32, 16},    {32, 16, 3, 16}, {65537, 16, 3}}; /* sizes, dimensions */
+    struct ut_minimal_rule shapes[UT_MINIMAL_MAX_RULES];
+    struct tensor_file file = {0};
+    char name[16];
+    for (size_t i = 0; i < UT_COUNT(dims); i++) {
+        snprintf(name, sizeof name, "t%zu", i);
+        tensor_file_add(&file, name, dims[i], NULL);
+    }
+    assert_int_equal(shapes_of(&file, shapes), 3);
+    assert_true(shapes[0].n_in == 16 && shapes[0].n_out == 32 && shapes[0].n_taps == 3);
+    assert_true(shapes[1].n_in == 32 && shapes[1].n_out == 16 && shapes[1].n_taps == 3);
+    assert_true(shapes[2].n_in == 16 && shapes[2].n_out == 32 && shapes[2].n_taps == 5);
+    for (uint64_t i = 0; i < UT_MINIMAL_MAX_RULES + 5; i++) {
+        snprintf(name, sizeof name, "t%d", (int)i);
+        tensor_file_add(&file, name, (const uint64_t[UT_MAX_DIMS]){16, 16 + i, 3}, NULL);
+    }
+    assert_int_equal(shapes_of(&file, shapes), UT_MINIMAL_MAX_RULES);
+    assert_int_equal(shapes_of(&file, shapes), 0);
 }
 
 static void no_memory(void **state) {
@@ -144,8 +212,9 @@ static void no_memory(void **state) {
     assert_int_equal(ut_pool_create(&mem, 1, &compute.pool, &err), UTTER_OK);
     for (size_t at = 1; at <= 4; at++) {
         failing_allocator_reset(&failing, at, true);
-        assert_int_equal(ut_tuning_measure(&compute, &scarce, &table, NULL, NULL, &err),
-                         UTTER_ERROR_MEMORY);
+        assert_int_equal(
+            ut_tuning_measure(&compute, &scarce, ut_tuning_shapes, 2, &table, NULL, NULL, &err),
+            UTTER_ERROR_MEMORY);
         assert_int_equal(failing.n_blocks, 0);
     }
     failing_allocator_reset(&failing, 1, true);
@@ -160,6 +229,8 @@ int main(void) {
         cmocka_unit_test(another_level),
         cmocka_unit_test(more_entries_than_there_may_be),
         cmocka_unit_test(a_measurement_comes_back_from_its_file),
+        cmocka_unit_test(measurements_are_added),
+        cmocka_unit_test(shapes_of_a_model),
         cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -1,7 +1,8 @@
-/* HiFi-GAN decoder (arXiv:2010.05646) as a stream: every activation is a window that slides over
- * time, and each convolution makes the rows that its input allows; one by minimal filtering stops
- * at its grid (compute/minimal.h) before the end of the utterance. Nothing is computed twice,
- * memory does not grow with the utterance, and the samples are the same for every tile size.
+/* HiFi-GAN decoder (arXiv:2010.05646) as a stream behind that of the flow: every activation is a
+ * window that slides over time, and each convolution makes the rows that its input allows; one by
+ * minimal filtering stops at its grid (compute/minimal.h) before the end of the utterance. Nothing
+ * is computed twice, memory does not grow with the utterance, and the samples are the same for
+ * every tile size.
  *
  * frames -> conv_pre -> [leaky ReLU, transposed conv, mean of residual blocks] per stage -> leaky
  * ReLU, conv_post, tanh. Reference: Generator, ResBlock1, ResBlock2. */
@@ -9,12 +10,15 @@
 #include <stdio.h>
 
 #include "base/checked.h"
-#include "compute/minimal.h"
+#include "base/clock.h"
 #include "models/piper/piper_model.h"
 
 /* Floats of one window's tile: a handful of windows of 128 KB stay in a core's second-level cache.
  */
 enum { TILE_FLOATS = 32 << 10, MIN_TILE_ROWS = 128, SAMPLES_PER_CALL = 4096 };
+/* Frames that go through the flow at once, for each thread but at least two: enough to pay for
+ * reading its weights; twelve of the kernels' rows by its minimal filtering. */
+enum { FLOW_ROWS = 72 };
 
 #define SLOPE 0.1f
 #define SLOPE_LAST 0.01f
@@ -42,6 +46,7 @@ struct stage_state {
 struct decoder {
     struct ut_piper_session *s;
     const struct piper_decoder *model;
+    struct ut_piper_flow *flow; /* frames come from it */
     float
         *pre; /* [a tile of frames, C] of conv_pre, where it is a float layer before a narrow one */
     struct stage_state stages[PIPER_MAX_STAGES];
@@ -60,19 +65,12 @@ static void pad_behind(struct ut_piper_window *w, int64_t total, int n) {
     }
 }
 
-/* Rows between the places where a call may start. */
-static int grid_of(const struct piper_conv *conv) {
-    return conv->layer.minimal ? ut_minimal_grid(&conv->layer) * conv->dilation : 1;
-}
-
 static void observe(const struct decoder *d, const char *format, int index, const float *data,
                     int64_t first, int64_t n, int64_t total, int n_ch) {
-    const struct ut_piper_request *request = d->s->request;
-    if (request->observer && n > 0) {
+    if (n > 0) {
         char stage[32];
         snprintf(stage, sizeof stage, format, index);
-        struct ut_piper_view view = {data, n_ch, (int)first, (int)n, (int)total, n_ch};
-        request->observer(request->observer_user, stage, &view);
+        ut_piper_observe_rows(d->s, stage, data, n_ch, (int)first, (int)n, (int)total, n_ch);
     }
 }
 
@@ -97,13 +95,6 @@ static void upsample(struct decoder *d, struct stage_state *st, int64_t n) {
     st->up_raw.end = st->up_act.end = st->in_done * up->rate;
     observe(d, "dec_up%d", st->index, ut_piper_window_floats(&st->up_raw, row), row, n * up->rate,
             st->total, up->n_out);
-}
-
-/* The end of the rows that a convolution can make of its input, at most `most`. */
-static int64_t rows_possible(const struct piper_conv *conv, const struct ut_piper_window *x,
-                             int64_t total, int64_t most) {
-    int64_t to = UT_MIN(x->end == total ? total : UT_MAX(x->end - conv->pad, 0), most);
-    return to == total ? total : to - to % grid_of(conv);
 }
 
 /* Where the last convolution of a chain puts its rows: the mean over blocks when this is the last.
@@ -132,8 +123,8 @@ static int64_t resblock(struct decoder *d, struct stage_state *st, struct ut_pip
     int last = rb->n_convs - 1;
     for (int i = 0; i <= last; i++) {
         struct link *link = &st->links[block][i];
-        int64_t from = link->done,
-                to = rows_possible(&rb->convs[i], act, st->total, i == last ? most : st->total);
+        int64_t from = link->done, to = ut_piper_rows_possible(&rb->convs[i], act, st->total,
+                                                               i == last ? most : st->total);
         struct ut_piper_step step = {.x = act,
                                      .from = from,
                                      .row = raw->n_ch,
@@ -282,10 +273,10 @@ static int64_t slack_of(const struct piper_stage *stage) {
         const struct piper_resblock *rb = &stage->resblocks[j];
         int64_t chain = 0;
         for (int i = 0; i < rb->n_convs; i++) {
-            chain += grid_of(&rb->convs[i]) - 1;
+            chain += ut_piper_grid(&rb->convs[i]) - 1;
         }
         longest = UT_MAX(longest, chain);
-        last += grid_of(&rb->convs[rb->n_convs - 1]) - 1;
+        last += ut_piper_grid(&rb->convs[rb->n_convs - 1]) - 1;
     }
     return longest + last;
 }
@@ -349,66 +340,101 @@ static bool init(struct decoder *d, int64_t *frames_at_once) {
     return ok && !arena->failed;
 }
 
+/* The recorded stage lacks the speaker's term and the leaky ReLU. */
+static bool observe_conv_pre(struct decoder *d, const struct ut_piper_window *z, int64_t from,
+                             int n) {
+    int n_out = d->model->conv_pre.layer.n_out;
+    struct ut_arena_mark mark = ut_arena_mark(&d->s->arena);
+    float *y = ut_piper_padded(&d->s->arena, n, n_out, 0, 0);
+    struct ut_piper_step step = {
+        .x = z, .from = from, .y = y, .row = n_out, .scale = 1, .n_rows = n};
+    if (!y) {
+        return false;
+    }
+    ut_piper_step(&d->s->compute, &d->model->conv_pre, &step);
+    observe(d, "dec_conv_pre", 0, y, from, n, d->s->n_frames, n_out);
+    ut_arena_rewind(&d->s->arena, mark);
+    return true;
+}
+
 /* conv_pre for the next n frames into the first stage's window. */
-static void conv_pre(struct decoder *d, const struct ut_piper_window *z, const float *bias,
-                     int64_t n) {
-    struct ut_piper_window *out = &d->stages[0].in;
+static utter_status conv_pre(struct decoder *d, const float *bias, int n) {
+    struct ut_piper_window *out = &d->stages[0].in, *z;
+    int64_t from = out->end;
+    int pad = d->model->conv_pre.pad;
+    utter_status status = ut_piper_flow_frames(d->flow, from + n + pad, &z, d->err);
+    if (status) {
+        return status;
+    }
     struct ut_piper_step step = {.x = z,
-                                 .from = out->end,
+                                 .from = from,
                                  .bias = bias,
                                  .y = d->pre,
                                  .row = out->n_ch,
                                  .act = out,
-                                 .act_from = out->end,
+                                 .act_from = from,
                                  .act_step = 1,
                                  .scale = 1,
                                  .slope = SLOPE,
-                                 .n_rows = (int)n};
+                                 .n_rows = n};
+    ut_tally_begin(d->s->compute.tally, "decoder");
     ut_piper_step(&d->s->compute, &d->model->conv_pre, &step);
-    out->end += n;
-}
-
-/* The recorded stage lacks the speaker's term and the leaky ReLU. */
-static bool observe_conv_pre(struct decoder *d, const struct ut_piper_window *z) {
-    int n = d->s->n_frames, n_out = d->model->conv_pre.layer.n_out;
-    if (d->s->request->observer) {
-        float *y = ut_piper_padded(&d->s->arena, n, n_out, 0, 0);
-        struct ut_piper_step step = {.x = z, .y = y, .row = n_out, .scale = 1, .n_rows = n};
-        if (!y) {
-            return false;
-        }
-        ut_piper_step(&d->s->compute, &d->model->conv_pre, &step);
-        ut_piper_observe(d->s, "dec_conv_pre", y, n_out, n, n_out);
+    if (d->s->request->observer && !observe_conv_pre(d, z, from, n)) {
+        return ut_fail_memory(d->err, (size_t)n * sizeof(float));
     }
-    return true;
+    out->end += n;
+    ut_piper_window_drop(z, out->end - pad);
+    return UTTER_OK;
 }
 
-utter_status ut_piper_decode(struct ut_piper_session *s, float *z, uint64_t *n_samples,
-                             utter_error *err) {
+/* Input rows behind which a stage has handed on `to` rows. */
+static int64_t rows_needed(const struct piper_stage *stage, int64_t to) {
+    int64_t need = 0;
+    for (int j = stage->n_resblocks - 1; j >= 0; j--) {
+        const struct piper_resblock *rb = &stage->resblocks[j];
+        int grid = ut_piper_grid(&rb->convs[rb->n_convs - 1]);
+        int64_t rows = to = (to + grid - 1) / grid * grid; /* of this block before the next one's */
+        for (int i = rb->n_convs - 1; i >= 0; i--) {
+            rows = ut_piper_rows_needed(&rb->convs[i], rows);
+        }
+        need = UT_MAX(need, rows);
+    }
+    return (need + stage->up.rate - 1) / stage->up.rate + stage->up.right;
+}
+
+/* Frames behind which n samples are delivered. */
+static int64_t frames_for(const struct decoder *d, int64_t n) {
+    int64_t rows = n + d->model->post_taps / 2;
+    for (int i = d->model->n_stages - 1; i >= 0; i--) {
+        rows = rows_needed(&d->model->stages[i], rows);
+    }
+    return rows;
+}
+
+utter_status ut_piper_decode(struct ut_piper_session *s, const struct ut_piper_prior *prior,
+                             struct ut_piper_result *result, utter_error *err) {
     struct decoder *d = ut_arena_alloc(&s->arena, 1, sizeof *d);
-    struct ut_piper_window frames;
     int64_t frames_at_once = 0;
+    double start = ut_clock_s();
     if (d) {
         *d = (struct decoder){.s = s, .model = s->model->decoder, .err = err};
     }
     const float *bias =
         d ? ut_piper_conditioned(s, &d->model->conv_pre.layer, &d->model->cond, 0) : NULL;
-    int inter = s->model->info.n_inter;
-    bool ok = bias && init(d, &frames_at_once) &&
-              ut_piper_window_over(&s->arena, &frames, &d->model->conv_pre, z, inter, s->n_frames);
-    if (ok) {
-        ut_piper_window_put(&s->compute, &frames, 0, z, inter, s->n_frames);
-    }
-    if (!ok || !observe_conv_pre(d, &frames)) {
+    if (!bias || !init(d, &frames_at_once)) {
         return ut_fail_memory(err, sizeof *d);
     }
-    utter_status status = UTTER_OK;
-    for (int64_t n = 0; status == UTTER_OK && d->stages[0].in.end < s->n_frames;) {
-        n = UT_MIN(frames_at_once, s->n_frames - d->stages[0].in.end);
-        ut_tally_begin(s->compute.tally, "decoder");
-        conv_pre(d, &frames, bias, n);
-        status = advance(d, 0);
+    int n_chunk = FLOW_ROWS * UT_MAX(ut_pool_threads(s->compute.pool), 2);
+    utter_status status =
+        ut_piper_flow_start(s, prior, n_chunk, (int)frames_at_once, &d->flow, err);
+    for (int64_t n = UT_MIN(frames_at_once, frames_for(d, SAMPLES_PER_CALL));
+         status == UTTER_OK && d->stages[0].in.end < s->n_frames; n = frames_at_once) {
+        n = UT_MIN(n, s->n_frames - d->stages[0].in.end);
+        status = conv_pre(d, bias, (int)n);
+        status = status ? status : advance(d, 0);
     }
-    *n_samples = (uint64_t)d->done;
+    result->n_samples = (uint64_t)d->done;
+    result->flow_s = d->flow ? ut_piper_flow_wall_s(d->flow) : 0;
+    result->decode_s = ut_clock_s() - start - result->flow_s;
     return status;
 }

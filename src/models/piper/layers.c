@@ -4,12 +4,17 @@
 #include "base/checked.h"
 #include "models/piper/piper_model.h"
 
-void ut_piper_observe(const struct ut_piper_session *s, const char *stage, const float *data,
-                      ptrdiff_t row, int n_rows, int n_ch) {
+void ut_piper_observe_rows(const struct ut_piper_session *s, const char *stage, const float *data,
+                           ptrdiff_t row, int first, int n_rows, int total, int n_ch) {
     if (s->request->observer) {
-        struct ut_piper_view view = {data, row, 0, n_rows, n_rows, n_ch};
+        struct ut_piper_view view = {data, row, first, n_rows, total, n_ch};
         s->request->observer(s->request->observer_user, stage, &view);
     }
+}
+
+void ut_piper_observe(const struct ut_piper_session *s, const char *stage, const float *data,
+                      ptrdiff_t row, int n_rows, int n_ch) {
+    ut_piper_observe_rows(s, stage, data, row, 0, n_rows, n_rows, n_ch);
 }
 
 float *ut_piper_padded(struct ut_arena *arena, int n_rows, int n_ch, int before, int behind) {

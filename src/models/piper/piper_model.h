@@ -134,6 +134,10 @@ struct ut_piper_session {
 void ut_piper_observe(const struct ut_piper_session *s, const char *stage, const float *data,
                       ptrdiff_t row, int n_rows, int n_ch);
 
+/* Rows first .. first + n_rows - 1 of a stage of `total`. */
+void ut_piper_observe_rows(const struct ut_piper_session *s, const char *stage, const float *data,
+                           ptrdiff_t row, int first, int n_rows, int total, int n_ch);
+
 /* n_rows of n_ch floats with zero rows before and behind; NULL without memory. Points at row 0. */
 float *ut_piper_padded(struct ut_arena *arena, int n_rows, int n_ch, int before, int behind);
 
@@ -152,8 +156,31 @@ utter_status ut_piper_encode(struct ut_piper_session *s, float **x, float **m, f
                              utter_error *err); /* [n_ids, hidden], [n_ids, inter] twice */
 utter_status ut_piper_durations(struct ut_piper_session *s, const float *x, int32_t **durations,
                                 utter_error *err); /* [n_ids]; sets n_frames */
-utter_status ut_piper_flow(struct ut_piper_session *s, float *z, utter_error *err); /* [n_frames, inter] */
-utter_status ut_piper_decode(struct ut_piper_session *s, float *z, uint64_t *n_samples,
-                             utter_error *err); /* z as from the flow, conv_pre's pad of zero rows around it */
+
+/* Where the flow begins: m + noise * scale * noise_scale of each frame's id; without one, m = 0 and scale = 1. */
+struct ut_piper_prior {
+    const float *m, *scale;  /* [n_ids, inter] */
+    const int32_t *frame_id; /* [n_frames]; n_ids: no id */
+};
+/* n rows from frame `first` on into z [n, inter]. */
+void ut_piper_prior_rows(const struct ut_piper_session *s, const struct ut_piper_prior *prior, int first, int n,
+                         float *z);
+
+/* Frames of the flow, made as they are asked for, n_chunk of the prior's at a time: the same for every n_chunk >= 1
+ * and however they are asked for. Lives in the session's arena and refers to `prior`. */
+struct ut_piper_flow;
+/* n_pulled: the most by which `to` of one call of ut_piper_flow_frames lies beyond that of the one before, the
+ * decoder's pad aside. */
+utter_status ut_piper_flow_start(struct ut_piper_session *s, const struct ut_piper_prior *prior, int n_chunk,
+                                 int n_pulled, struct ut_piper_flow **out, utter_error *err);
+/* Makes frames until there are `to`, or all. *frames: as the input of the decoder's conv_pre, with zero rows around
+ * the utterance; the caller drops what it has read. */
+utter_status ut_piper_flow_frames(struct ut_piper_flow *flow, int64_t to, struct ut_piper_window **frames,
+                                  utter_error *err);
+double ut_piper_flow_wall_s(const struct ut_piper_flow *flow); /* spent in it */
+
+/* Samples, with the flow's frames as it goes; n_samples, flow_s and decode_s of `result`. */
+utter_status ut_piper_decode(struct ut_piper_session *s, const struct ut_piper_prior *prior,
+                             struct ut_piper_result *result, utter_error *err);
 
 #endif

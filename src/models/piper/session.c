@@ -80,13 +80,6 @@ static utter_status check_recorded_noise(const struct ut_piper_session *s, utter
     return UTTER_OK;
 }
 
-struct prior {
-    const struct ut_piper_session *s;
-    const float *m, *scale;  /* [n_ids, inter] */
-    const int32_t *frame_id; /* [n_frames]; n_ids: no id */
-    float *z;
-};
-
 /* Noise of a frame into its row of z; recorded noise is channels first. */
 static void draw_noise(const struct ut_piper_session *s, int t, float *row) {
     const struct ut_piper_request *request = s->request;
@@ -101,32 +94,45 @@ static void draw_noise(const struct ut_piper_session *s, int t, float *row) {
     }
 }
 
+struct prior_job {
+    const struct ut_piper_session *s;
+    const struct ut_piper_prior *prior;
+    int first;
+    float *z;
+};
+
 static void sample_frames(void *user, int begin, int end) {
-    const struct prior *p = user;
-    int inter = p->s->model->info.n_inter;
-    float noise_scale = p->s->request->noise_scale;
-    for (int t = begin; t < end; t++) {
-        float *row = p->z + (ptrdiff_t)t * inter;
-        bool none = p->frame_id[t] == p->s->n_ids;
-        ptrdiff_t at = none ? 0 : (ptrdiff_t)p->frame_id[t] * inter;
-        draw_noise(p->s, t, row);
+    const struct prior_job *job = user;
+    const struct ut_piper_prior *prior = job->prior;
+    int inter = job->s->model->info.n_inter;
+    float noise_scale = job->s->request->noise_scale;
+    for (int i = begin; i < end; i++) {
+        float *row = job->z + (ptrdiff_t)i * inter;
+        int t = job->first + i;
+        bool none = prior->frame_id[t] == job->s->n_ids;
+        ptrdiff_t at = none ? 0 : (ptrdiff_t)prior->frame_id[t] * inter;
+        draw_noise(job->s, t, row);
         for (int c = 0; c < inter; c++) {
             row[c] = none ? row[c] * noise_scale
-                          : p->m[at + c] + row[c] * p->scale[at + c] * noise_scale;
+                          : prior->m[at + c] + row[c] * prior->scale[at + c] * noise_scale;
         }
     }
 }
 
-/* z_p [n_frames, inter] = m + noise * exp(logs) * noise_scale, each id repeated for its duration.
- * The single frame of an utterance whose durations are all 0 has m = logs = 0, as in the reference.
- */
-static float *sample_prior(struct ut_piper_session *s, const float *m, float *logs,
-                           const int32_t *durations) {
-    int inter = s->model->info.n_inter, pad = s->model->decoder->conv_pre.pad, t = 0;
-    float *z = ut_piper_padded(&s->arena, s->n_frames, inter, pad, pad);
+void ut_piper_prior_rows(const struct ut_piper_session *s, const struct ut_piper_prior *prior,
+                         int first, int n, float *z) {
+    struct prior_job job = {s, prior, first, z};
+    ut_pool_run(s->compute.pool, n, 8, sample_frames, &job);
+}
+
+/* z_p = m + noise * exp(logs) * noise_scale, each id repeated for its duration. The single frame of
+ * an utterance whose durations are all 0 has m = logs = 0, as in the reference. */
+static bool start_prior(struct ut_piper_session *s, const float *m, float *logs,
+                        const int32_t *durations, struct ut_piper_prior *prior) {
+    int t = 0;
     int32_t *frame_id = ut_arena_alloc(&s->arena, (size_t)s->n_frames, sizeof *frame_id);
-    if (!z || !frame_id) {
-        return NULL;
+    if (!frame_id) {
+        return false;
     }
     for (int id = 0; id < s->n_ids; id++) {
         for (int i = 0; i < durations[id]; i++) {
@@ -136,10 +142,9 @@ static float *sample_prior(struct ut_piper_session *s, const float *m, float *lo
     if (t == 0) {
         frame_id[0] = s->n_ids;
     }
-    s->compute.kernels->exp_f32(logs, logs, (size_t)s->n_ids * (size_t)inter);
-    struct prior prior = {s, m, logs, frame_id, z};
-    ut_pool_run(s->compute.pool, s->n_frames, 8, sample_frames, &prior);
-    return z;
+    s->compute.kernels->exp_f32(logs, logs, (size_t)s->n_ids * (size_t)s->model->info.n_inter);
+    *prior = (struct ut_piper_prior){m, logs, frame_id};
+    return true;
 }
 
 static void observe_durations(struct ut_piper_session *s, const int32_t *durations,
@@ -152,8 +157,9 @@ static void observe_durations(struct ut_piper_session *s, const int32_t *duratio
 
 static utter_status run(struct ut_piper_session *s, struct ut_piper_result *result,
                         utter_error *err) {
-    float *x, *m, *logs, *z = NULL;
+    float *x, *m, *logs;
     int32_t *durations;
+    struct ut_piper_prior prior;
     double start = ut_clock_s();
     struct ut_tally *tally = s->compute.tally;
     ut_tally_begin(tally, "encoder");
@@ -170,22 +176,11 @@ static utter_status run(struct ut_piper_session *s, struct ut_piper_result *resu
         observe_durations(s, durations, x);
     }
     ut_tally_begin(tally, "prior");
-    z = sample_prior(s, m, logs, durations);
-    if (!z) {
-        return ut_fail_memory(err,
-                              (size_t)s->n_frames * (size_t)s->model->info.n_inter * sizeof *z);
+    if (!start_prior(s, m, logs, durations, &prior)) {
+        return ut_fail_memory(err, (size_t)s->n_frames * sizeof *prior.frame_id);
     }
-    ut_piper_observe(s, "z_p", z, s->model->info.n_inter, s->n_frames, s->model->info.n_inter);
-    double encoded = ut_clock_s();
-    ut_tally_begin(tally, "flow");
-    status = ut_piper_flow(s, z, err);
-    double flowed = ut_clock_s();
-    ut_tally_begin(tally, "decoder");
-    status = status ? status : ut_piper_decode(s, z, &result->n_samples, err);
-    result->encode_s = encoded - start;
-    result->flow_s = flowed - encoded;
-    result->decode_s = ut_clock_s() - flowed;
-    return status;
+    result->encode_s = ut_clock_s() - start;
+    return ut_piper_decode(s, &prior, result, err);
 }
 
 utter_status ut_piper_run(struct ut_piper_session *session, const struct ut_piper_request *request,

@@ -74,14 +74,21 @@ float *ut_piper_window_floats(const struct ut_piper_window *w, int64_t row) {
 }
 
 void ut_piper_window_drop(struct ut_piper_window *w, int64_t keep_from) {
-    int64_t drop = UT_MIN(keep_from, w->end) - w->first, keep = w->end - w->first - drop;
-    if (w->data && drop > 0) {
-        memmove(w->data, w->data + drop * w->pitch, (size_t)keep * (size_t)w->pitch);
-        if (w->kind) {
-            memmove(w->scale, w->scale + drop, (size_t)keep * sizeof(float));
-        }
-        w->first += drop;
+    if (w->data && keep_from > w->first) {
+        ut_piper_window_move(w, keep_from, w);
     }
+}
+
+void ut_piper_window_move(struct ut_piper_window *w, int64_t keep_from,
+                          const struct ut_piper_window *to) {
+    int64_t first = UT_MAX(UT_MIN(keep_from, w->end), w->first), keep = w->end - first;
+    memmove(to->data, row_of(w, first), (size_t)keep * (size_t)w->pitch);
+    if (w->kind) {
+        memmove(to->scale, scale_of(w, first), (size_t)keep * sizeof(float));
+    }
+    w->data = to->data;
+    w->scale = to->scale;
+    w->first = first;
 }
 
 void ut_piper_window_pad(struct ut_piper_window *w, int n) {
@@ -194,4 +201,19 @@ bool ut_piper_filter_step(const struct ut_compute *compute, struct ut_arena *are
     }
     ut_piper_step(compute, conv, step);
     return true;
+}
+
+int ut_piper_grid(const struct piper_conv *conv) {
+    return conv->layer.minimal ? ut_minimal_grid(&conv->layer) * conv->dilation : 1;
+}
+
+int64_t ut_piper_rows_possible(const struct piper_conv *conv, const struct ut_piper_window *x,
+                               int64_t total, int64_t most) {
+    int64_t to = UT_MIN(x->end == total ? total : UT_MAX(x->end - conv->pad, 0), most);
+    return to == total ? total : to - to % ut_piper_grid(conv);
+}
+
+int64_t ut_piper_rows_needed(const struct piper_conv *conv, int64_t to) {
+    int grid = ut_piper_grid(conv);
+    return (to + grid - 1) / grid * grid + conv->pad;
 }

@@ -40,6 +40,10 @@ bool ut_piper_window_over(struct ut_arena *arena, struct ut_piper_window *w,
 float *ut_piper_window_floats(const struct ut_piper_window *w, int64_t row);
 /* Forgets the rows before keep_from. */
 void ut_piper_window_drop(struct ut_piper_window *w, int64_t keep_from);
+/* The same, and the others go to the memory of `to`, a window of the same kind and channels with
+ * room for them: so windows that are not needed at the same time share memory. */
+void ut_piper_window_move(struct ut_piper_window *w, int64_t keep_from,
+                          const struct ut_piper_window *to);
 /* Makes the n rows from w->end on zeros; they are not counted in `end`. */
 void ut_piper_window_pad(struct ut_piper_window *w, int n);
 /* Row 0 of x and n_rows - 1 more into the rows from `row` on of a window over x: nothing to do for
@@ -72,5 +76,12 @@ void ut_piper_step(const struct ut_compute *compute, const struct piper_conv *co
  * when there is no memory. */
 bool ut_piper_filter_step(const struct ut_compute *compute, struct ut_arena *arena,
                           const struct piper_conv *conv, const struct ut_piper_step *step);
+/* Rows between the places where such a call may start. */
+int ut_piper_grid(const struct piper_conv *conv);
+/* The end of the rows that can be made of what x has, at most `most`, of an utterance of `total`. */
+int64_t ut_piper_rows_possible(const struct piper_conv *conv, const struct ut_piper_window *x,
+                               int64_t total, int64_t most);
+/* Rows of input behind which `to` rows are possible. */
+int64_t ut_piper_rows_needed(const struct piper_conv *conv, int64_t to);
 
 #endif

@@ -154,10 +154,12 @@ static void keep_z(void *user, const char *stage, const struct ut_piper_view *vi
     if (strcmp(stage, "flow_z") != 0) {
         return;
     }
-    run->z = signal_new(view->n_ch, view->total);
+    if (view->first == 0) {
+        run->z = signal_new(view->n_ch, view->total);
+    }
     for (int t = 0; t < view->n_rows; t++) {
         for (int c = 0; c < view->n_ch; c++) {
-            run->z.x[c * view->total + t] = (double)view->data[t * view->row + c];
+            run->z.x[c * view->total + view->first + t] = (double)view->data[t * view->row + c];
         }
     }
 }

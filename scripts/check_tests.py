@@ -75,7 +75,6 @@ TESTED_BY = {
     "models/tracer.c": "tests/models/trace.c",
     "models/piper/durations.c": "tests/models/trace.c",
     "models/piper/encoder.c": "tests/models/trace.c",
-    "models/piper/flow.c": "tests/models/trace.c",
     "models/piper/layers.c": "tests/models/trace.c",
     "models/piper/load.c": "tests/models/hostile.c",
     "models/piper/tensor_map.c": "tests/models/voices.c",

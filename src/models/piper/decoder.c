@@ -67,7 +67,7 @@ static void pad_behind(struct ut_piper_window *w, int64_t total, int n) {
 
 static void observe(const struct decoder *d, const char *format, int index, const float *data,
                     int64_t first, int64_t n, int64_t total, int n_ch) {
-    if (n > 0) {
+    if (d->s->request->observer && n > 0) {
         char stage[32];
         snprintf(stage, sizeof stage, format, index);
         ut_piper_observe_rows(d->s, stage, data, n_ch, (int)first, (int)n, (int)total, n_ch);

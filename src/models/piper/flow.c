@@ -6,7 +6,8 @@
  * is a window that slides, and each layer makes the rows that its input allows; one by minimal
  * filtering stops at its grid (compute/minimal.h) before the end of the utterance. So each layer is
  * some rows behind the one before, nothing is computed twice, and frames are the same for every
- * size of chunk. */
+ * size of chunk. Between chunks a window keeps the few rows that are still needed; while its
+ * coupling works it lies in memory that all couplings share, which so stays in the cache. */
 #include <stdio.h>
 #include <string.h>
 
@@ -196,7 +197,7 @@ static void reverse_channels(float *z, int64_t n_rows, int n_ch) {
 
 static void observe(const struct ut_piper_flow *flow, const char *stage,
                     const struct ut_piper_window *z, int64_t from, int64_t to) {
-    if (to > from) {
+    if (flow->s->request->observer && to > from) {
         ut_piper_observe_rows(flow->s, stage, ut_piper_window_floats(z, from), z->n_ch, (int)from,
                               (int)(to - from), flow->s->n_frames, z->n_ch);
     }
@@ -282,15 +283,26 @@ static void hand_on(struct ut_piper_flow *flow, struct coupling *c, int index) {
     }
 }
 
-/* The rows that z, which is in its place of work, allows. */
-static bool couple(struct ut_piper_flow *flow, struct coupling *c, int index) {
-    struct workplace *work = &flow->work;
-    bool narrow = work->raw.data;
+/* What the first layer reads, and the sums of the rows that are not finished. */
+static void bring_sums(const struct workplace *work, struct coupling *c) {
     ut_piper_window_move(&c->h[0].rows, c->h[0].rows.first, &work->h[0]);
     ut_piper_window_move(&c->skip.rows, c->done, &work->skip);
-    if (narrow) {
+    if (work->raw.data) {
         ut_piper_window_move(&c->raw.rows, c->done, &work->raw);
     }
+}
+
+static void put_away(const struct workplace *work, struct coupling *c) {
+    ut_piper_window_move(&c->z.rows, c->done, &c->z.store);
+    ut_piper_window_move(&c->skip.rows, c->done, &c->skip.store);
+    if (work->raw.data) {
+        ut_piper_window_move(&c->raw.rows, c->done, &c->raw.store);
+    }
+}
+
+/* The rows that z, which is in its place of work already, allows. */
+static bool couple(struct ut_piper_flow *flow, struct coupling *c, int index) {
+    bring_sums(&flow->work, c);
     bool ok = pre(flow, c);
     for (int i = 0; ok && i < c->model->n_layers; i++) {
         ok = wn_layer(flow, c, i);
@@ -300,11 +312,7 @@ static bool couple(struct ut_piper_flow *flow, struct coupling *c, int index) {
         hand_on(flow, c, index);
     }
     if (ok) {
-        ut_piper_window_move(&c->z.rows, c->done, &c->z.store);
-        ut_piper_window_move(&c->skip.rows, c->done, &c->skip.store);
-    }
-    if (ok && narrow) {
-        ut_piper_window_move(&c->raw.rows, c->done, &c->raw.store);
+        put_away(&flow->work, c);
     }
     return ok;
 }
@@ -339,8 +347,8 @@ static bool init_coupling(struct ut_piper_session *s, struct coupling *c) {
     for (int i = 0; ok && i < model->n_layers; i++) {
         const struct piper_conv *in = &model->layers[i].in;
         c->bias[i] = ut_piper_conditioned(s, &in->layer, &model->cond, 2 * hidden * i);
-        ok = c->bias[i] &&
-             ut_piper_window_init(&s->arena, &c->h[i].store, in, in->pad + kept_back(in), in->pad);
+        int64_t kept = in->pad + UT_MIN(kept_back(in), s->n_frames);
+        ok = c->bias[i] && ut_piper_window_init(&s->arena, &c->h[i].store, in, kept, in->pad);
         c->h[i].rows = c->h[i].store;
     }
     return ok && (!c->h[0].rows.kind || init_held(&s->arena, &c->raw, hidden, rows));

@@ -20,6 +20,7 @@ enum { TILE_FLOATS = 32 << 10, MIN_TILE_ROWS = 128, SAMPLES_PER_CALL = 4096 };
  * reading its weights; twelve of the kernels' rows by its minimal filtering. */
 enum { FLOW_ROWS = 72 };
 
+/* The last leaky ReLU of the reference is called without a slope: it has PyTorch's default. */
 #define SLOPE 0.1f
 #define SLOPE_LAST 0.01f
 
@@ -58,7 +59,8 @@ struct decoder {
     utter_error *err;
 };
 
-/* Zero rows behind the end of the utterance; again after every drop. */
+/* Zero rows behind the end of the utterance; again after every drop. A drop keeps only rows before
+ * `end`; what follows them then is whatever was there. */
 static void pad_behind(struct ut_piper_window *w, int64_t total, int n) {
     if (w->end == total) {
         ut_piper_window_pad(w, n);
@@ -98,7 +100,8 @@ static void upsample(struct decoder *d, struct stage_state *st, int64_t n) {
 }
 
 /* Where the last convolution of a chain puts its rows: the mean over blocks when this is the last.
- */
+ * The blocks' values are added up in st->sum one after the other, and divided by their number when
+ * the last one is added. */
 static void aim_at_sum(struct decoder *d, struct stage_state *st, struct ut_piper_window *out,
                        int block, struct ut_piper_step *step) {
     float *sum = ut_piper_window_floats(&st->sum, step->from);
@@ -186,7 +189,8 @@ static void drop_history(struct stage_state *st) {
     }
 }
 
-/* Samples that the last window allows. False: stopped, with the status in d->err. */
+/* Makes the samples that the last window allows, and hands them on. A value that is not finite ends
+ * the run before its block reaches the sink. */
 static utter_status deliver(struct decoder *d) {
     int pad = d->model->post_taps / 2, n_ch = d->model->post_channels;
     int64_t end = d->last.end == d->total ? d->total : d->last.end - pad;
@@ -215,7 +219,9 @@ static utter_status deliver(struct decoder *d) {
     return UTTER_OK;
 }
 
-/* Takes all input rows that stage `index` has, a tile at a time, and passes each tile's rows on. */
+/* Takes all input rows that stage `index` has, a tile at a time, and passes each tile's rows on.
+ * Recurses over the stages, so at most PIPER_MAX_STAGES deep. The cancel flag is looked at once a
+ * tile and stage. */
 static utter_status advance(struct decoder *d, int index) {
     static const char *const names[PIPER_MAX_STAGES] = {"decoder 1", "decoder 2", "decoder 3",
                                                         "decoder 4", "decoder 5", "decoder 6",
@@ -249,6 +255,8 @@ static utter_status advance(struct decoder *d, int index) {
     return UTTER_OK;
 }
 
+/* Links of a block but the last, whose rows go to the sum. Windows are made for their reader, the
+ * next convolution. */
 static bool init_links(struct ut_arena *arena, struct stage_state *st, int64_t capacity) {
     int n_ch = st->up_raw.n_ch, halo = st->stage->halo;
     bool ok = true;
@@ -286,7 +294,9 @@ static int64_t most_at_once(const struct stage_state *st) {
     return (int64_t)st->tile_in * st->stage->up.rate + st->stage->halo + slack_of(st->stage);
 }
 
-/* `arriving`: rows that come into the input window at once. */
+/* `arriving`: rows that come into the input window at once. Capacities: what one tile adds, plus
+ * the rows that stay from before it for those convolutions that read `halo` rows back, plus zero
+ * rows behind the end. */
 static bool init_stage(struct decoder *d, int index, int64_t in_total, int64_t arriving) {
     struct stage_state *st = &d->stages[index];
     const struct piper_stage *stage = st->stage = &d->model->stages[index];
@@ -309,6 +319,8 @@ static bool init_stage(struct decoder *d, int index, int64_t in_total, int64_t a
            init_links(arena, st, capacity);
 }
 
+/* What a stage hands on at most is what arrives at the next one. No size here but the totals
+ * depends on the utterance's length. */
 static bool init(struct decoder *d, int64_t *frames_at_once) {
     struct ut_arena *arena = &d->s->arena;
     int64_t rows = d->s->n_frames, arriving, shown = 1;
@@ -411,6 +423,8 @@ static int64_t frames_for(const struct decoder *d, int64_t n) {
     return rows;
 }
 
+/* The first tile is only as large as one call of the sink needs, so that speech begins early. Time
+ * in the flow, which is called from here, is not the decoder's. */
 utter_status ut_piper_decode(struct ut_piper_session *s, const struct ut_piper_prior *prior,
                              struct ut_piper_result *result, utter_error *err) {
     struct decoder *d = ut_arena_alloc(&s->arena, 1, sizeof *d);

@@ -1,7 +1,10 @@
-/* Duration predictors: frames for each phoneme id.
- * Stochastic (StochasticDurationPredictor of VITS, inverse direction): noise goes through a
- * normalising flow of rational-quadratic splines conditioned on the text. Deterministic (house
- * voice): two convolutions, ReLU and layer norm each, and a projection to log frames. */
+/* Duration predictors: frames for each phoneme id. Stochastic (StochasticDurationPredictor of VITS,
+ * inverse direction): noise goes through a normalising flow of rational-quadratic splines
+ * conditioned on the text. Deterministic (house voice): two convolutions, ReLU and layer norm each,
+ * and a projection to log frames. What flows is [n_ids, 2]; behind the last flow channel 0 is log
+ * frames, and channel 1 is not used. All of it is in float in every precision, so that the length
+ * of the speech does not depend on the arithmetic. Reference: models.py and modules.py (DDSConv,
+ * ConvFlow, ElementwiseAffine), transforms.py. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +12,9 @@
 #include "compute/rng.h"
 #include "models/piper/piper_model.h"
 
+/* A spline of K bins over -tail..tail: K widths, K heights and the K - 1 slopes at the inner knots;
+ * the outer two slopes are 1, where the spline meets the identity. Both numbers are the reference's
+ * (num_bins and tail_bound of ConvFlow) and not in the file. */
 enum { SPLINE_PARAMS = 3 * PIPER_SPLINE_BINS - 1 };
 
 #define SPLINE_TAIL 5.0f
@@ -18,6 +24,8 @@ struct buffers {
     float *h, *y, *params;
 };
 
+/* Zero rows that the widest depthwise convolution of the stack reads before row 0 and behind the
+ * last. */
 static int dds_pad(const struct piper_dds *dds) {
     int pad = 0;
     for (int i = 0; i < dds->n_layers; i++) {
@@ -56,7 +64,10 @@ static void dds(const struct ut_piper_session *s, const struct piper_dds *dds, f
 }
 
 /* One spline flow: channel 1 of z [n_ids, 2] goes through a spline whose knots come from channel 0
- * and the conditioning g [n_ids, hidden]. */
+ * and the conditioning g [n_ids, hidden]. Inverse direction: the knots are those of the training's
+ * forward pass, so channel 0, which no spline flow changes, must be what it was there; the flips of
+ * invert_flows see to that. Widths and heights come out of `proj` scaled by sqrt(hidden), which
+ * size_scale takes back as the reference does; slopes do not. */
 static void spline_flow(const struct ut_piper_session *s, const struct piper_spline_flow *flow,
                         const float *g, const struct buffers *b, float *z_scratch, float *z) {
     int n = s->n_ids, n_ch = s->model->info.n_hidden;
@@ -84,6 +95,7 @@ static void spline_flow(const struct ut_piper_session *s, const struct piper_spl
     s->compute.kernels->spline_inverse_f32(&spline);
 }
 
+/* Flip of the reference: with two channels a swap of each row's values. */
 static void flip(float *z, int n) {
     for (int t = 0; t < n; t++) {
         float first = z[2 * t];
@@ -92,13 +104,17 @@ static void flip(float *z, int n) {
     }
 }
 
+/* `index` counts the checkpoint's modules dp.flows.N: 0 the affine, odd ones splines, even ones
+ * flips. */
 static void observe_flow(const struct ut_piper_session *s, int index, const float *z) {
     char stage[32];
     snprintf(stage, sizeof stage, "dp_flow%d_out", index);
     ut_piper_observe(s, stage, z, 2, s->n_ids, 2);
 }
 
-/* Standard normal noise times noise_w, [n_ids, 2]; recorded noise is channels first. */
+/* Standard normal noise times noise_w, [n_ids, 2]; recorded noise is channels first. The
+ * generator's values are numbered by row and channel, so the noise of an id does not depend on how
+ * many ids follow. */
 static void draw_noise(const struct ut_piper_session *s, float *z) {
     const struct ut_piper_request *request = s->request;
     int n = s->n_ids;
@@ -115,7 +131,8 @@ static void draw_noise(const struct ut_piper_session *s, float *z) {
     }
 }
 
-/* The flows in inverse order: flip, spline, flip, spline, ..., flip, affine. */
+/* The flows in inverse order: flip, spline, flip, spline, ..., flip, affine. The first spline flow,
+ * dp.flows.1, is left out as in the reference ("remove a useless vflow"). */
 static void invert_flows(const struct ut_piper_session *s, const float *g, const struct buffers *b,
                          float *scratch, float *z) {
     const struct piper_sdp *sdp = s->model->sdp;
@@ -135,7 +152,9 @@ static void invert_flows(const struct ut_piper_session *s, const float *g, const
     observe_flow(s, 0, z);
 }
 
-/* log frames of each id, at logw[t * *step]. */
+/* log frames of each id, at logw[t * *step]. NULL without memory. `h` is the only buffer that
+ * convolutions over time read, and so the only one with zero rows around; layers write its n_ids
+ * rows alone, which leaves those zeros in place. */
 static float *stochastic(struct ut_piper_session *s, const float *x, int *step) {
     const struct piper_sdp *sdp = s->model->sdp;
     int n = s->n_ids, n_ch = s->model->info.n_hidden, pad = dds_pad(&sdp->convs);
@@ -170,6 +189,8 @@ static float *stochastic(struct ut_piper_session *s, const float *x, int *step) 
     return z;
 }
 
+/* The same for the house voice. x itself has other zero rows around it than conv_1 may need, and
+ * the speaker's term is added to the text's rows but not to the padding: hence a copy. */
 static float *deterministic(struct ut_piper_session *s, const float *x, int *step) {
     const struct piper_ddp *ddp = s->model->ddp;
     const struct ut_compute *compute = &s->compute;
@@ -200,7 +221,8 @@ static float *deterministic(struct ut_piper_session *s, const float *x, int *ste
 }
 
 /* Frames of each id: ceil(exp(logw) * length_scale), at least 1 in the deterministic predictor,
- * whose training counted every phoneme. The whole has at least one frame. */
+ * whose training counted every phoneme. The whole has at least one frame. They are summed in
+ * double, exactly. The test of the range is written so that what is not a number fails it. */
 static utter_status count_frames(struct ut_piper_session *s, const float *logw, int step,
                                  int32_t *durations, utter_error *err) {
     double total = 0;

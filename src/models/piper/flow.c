@@ -102,6 +102,7 @@ static void skip_step(const struct wn_layer *l, int t, int n) {
     ut_piper_step(&l->compute, &l->c->model->layers[l->index].skip, &skip);
 }
 
+/* h + res, the next layer's input. */
 static void residual_step(const struct wn_layer *l, int t, int n) {
     const struct ut_piper_window *h = &l->c->h[l->index].rows, *raw = &l->c->raw.rows;
     float *value = ut_piper_window_floats(h->kind ? raw : h, l->from + t);
@@ -119,6 +120,9 @@ static void residual_step(const struct wn_layer *l, int t, int n) {
     ut_piper_step(&l->compute, &l->c->model->layers[l->index].res, &res);
 }
 
+/* Rows begin..end - 1 of those that are made now, on one of the pool's threads. It writes these
+ * rows alone; what it reads of its neighbours' is in this layer's h, which no one writes
+ * meanwhile. */
 static void wn_rows(void *user, int begin, int end) {
     const struct wn_layer *l = user;
     const struct piper_conv *conv = &l->c->model->layers[l->index].in;
@@ -185,6 +189,7 @@ static bool wn_layer(struct ut_piper_flow *flow, struct coupling *c, int index) 
 
 /* ---- A coupling ----------------------------------------------------------------------------- */
 
+/* Flip of the reference. */
 static void reverse_channels(float *z, int64_t n_rows, int n_ch) {
     for (int64_t t = 0; t < n_rows; t++, z += n_ch) {
         for (int a = 0, b = n_ch - 1; a < b; a++, b--) {
@@ -292,6 +297,7 @@ static void bring_sums(const struct workplace *work, struct coupling *c) {
     }
 }
 
+/* What is not finished. Inputs of the layers were put away by wn_layer, one by one. */
 static void put_away(const struct workplace *work, struct coupling *c) {
     ut_piper_window_move(&c->z.rows, c->done, &c->z.store);
     ut_piper_window_move(&c->skip.rows, c->done, &c->skip.store);
@@ -332,6 +338,7 @@ static int64_t all_kept_back(const struct piper_coupling *model) {
     return rows;
 }
 
+/* Empty, and put away. */
 static bool init_held(struct ut_arena *arena, struct held *held, int n_ch, int64_t rows) {
     bool ok = ut_piper_window_init_floats(arena, &held->store, n_ch, rows, 0);
     held->rows = held->store;
@@ -433,7 +440,8 @@ static void take(struct ut_piper_flow *flow, int64_t n) {
     begin(flow, c, from);
 }
 
-/* n more rows of the prior, as far as they go. */
+/* n more rows of the prior, as far as they go. Behind a coupling that got no new rows none gets
+ * any. */
 static bool advance(struct ut_piper_flow *flow, int64_t n) {
     bool ok = true;
     ut_tally_begin(flow->s->compute.tally, "prior");
@@ -449,6 +457,8 @@ static bool advance(struct ut_piper_flow *flow, int64_t n) {
     return ok;
 }
 
+/* The first chunk is only as large as the frames that are asked for need: samples come earlier
+ * so. */
 utter_status ut_piper_flow_frames(struct ut_piper_flow *flow, int64_t to,
                                   struct ut_piper_window **frames, utter_error *err) {
     double start = ut_clock_s();

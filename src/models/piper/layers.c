@@ -29,6 +29,8 @@ float *ut_piper_padded(struct ut_arena *arena, int n_rows, int n_ch, int before,
     return row0;
 }
 
+/* op's scale 0 stands for 1: most callers name only what they need. All rows are as wide as the
+ * layer. */
 void ut_piper_conv(const struct ut_piper_session *s, const struct piper_conv *conv, const float *x,
                    struct ut_conv op) {
     int n_in = conv->layer.n_in;
@@ -47,6 +49,8 @@ void ut_piper_linear(const struct ut_piper_session *s, const struct ut_layer *la
     ut_conv(&s->compute, layer, &op);
 }
 
+/* g is the same for all rows of a run, so its projection is a constant: adding it to the bias costs
+ * nothing for each row. `cond` may serve several layers, from row cond_offset on this one. */
 const float *ut_piper_conditioned(struct ut_piper_session *s, const struct ut_layer *layer,
                                   const struct ut_layer *cond, int cond_offset) {
     if (!s->g) {

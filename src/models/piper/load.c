@@ -9,6 +9,8 @@
 #include "models/piper/piper_model.h"
 #include "models/piper/tensor_map.h"
 
+/* Limits against files that ask for absurd amounts of memory, far above any voice. The longest name
+ * is "flow.flows.N.enc.res_skip_layers.N" and a leaf. */
 enum {
     MAX_CHANNELS = 8192,
     MAX_TAPS = 64,
@@ -46,8 +48,9 @@ static bool has(const struct loader *l, const char *module) {
     return ut_piper_map_find(&l->map, weight) || ut_piper_map_find(&l->map, bias);
 }
 
-/* The tensor `name` with n_dims dimensions; a wanted size of 0 allows any within MAX_CHANNELS. NULL
- * after an error. */
+/* The tensor `name` with n_dims dimensions; a wanted size of 0 allows 1 to MAX_VOCAB. NULL after an
+ * error. The tensor counts as used from here on, also when its shape is wrong: that is an error of
+ * its own. */
 static const struct ut_tensor *bind(struct loader *l, const char *name, int n_dims,
                                     const uint64_t *want) {
     if (l->status) {
@@ -79,6 +82,7 @@ static const struct ut_tensor *bind(struct loader *l, const char *name, int n_di
     return tensor;
 }
 
+/* [n], the bias of a module or what `leaf` names; n 0: any length. */
 static const struct ut_tensor *bind_vector(struct loader *l, const char *module, const char *leaf,
                                            int n) {
     char name[LEAF_SIZE];
@@ -101,7 +105,8 @@ static const struct ut_tensor *bind_weight(struct loader *l, const char *module,
     return weight;
 }
 
-/* With the scales of a tensor stored in 8 bits. */
+/* With the scales of a tensor stored in 8 bits. A file that utter imported has them as NAME.scale;
+ * where they are missing the packer says so. */
 static struct ut_layer_source scaled(struct loader *l, const struct ut_layer_source *source) {
     struct ut_layer_source with = *source;
     char name[LEAF_SIZE];
@@ -112,6 +117,7 @@ static struct ut_layer_source scaled(struct loader *l, const struct ut_layer_sou
     return with;
 }
 
+/* In the type that the tensor has, computed in float. */
 static void pack(struct loader *l, const struct ut_layer_source *source, struct ut_layer *out) {
     if (l->status == UTTER_OK) {
         struct ut_layer_source with = scaled(l, source);
@@ -133,6 +139,8 @@ static void pack_conv(struct loader *l, const struct ut_layer_source *source, in
     }
 }
 
+/* Tells the system that a packed tensor's pages of the file are not needed any more; without it the
+ * voice would be in memory twice while it is loaded. */
 static void release(struct loader *l, const struct ut_tensor *tensor) {
     if (tensor) {
         ut_weights_release(l->weights, tensor);
@@ -216,6 +224,8 @@ static void load_conv(struct loader *l, struct piper_conv *out, const struct wan
     }
 }
 
+/* `count` zeroed items in the model's arena of weights, which frees them with the model. NULL after
+ * an error. */
 static void *new_part(struct loader *l, size_t count, size_t size) {
     if (l->status) {
         return NULL;
@@ -229,6 +239,8 @@ static void *new_part(struct loader *l, size_t count, size_t size) {
     return part;
 }
 
+/* A small tensor as floats, in the arena of weights; NULL after an error, also an earlier one: then
+ * `tensor` is NULL. */
 static float *load_values(struct loader *l, const struct ut_tensor *tensor) {
     float *values = NULL;
     if (tensor && l->status == UTTER_OK) {
@@ -237,6 +249,7 @@ static float *load_values(struct loader *l, const struct ut_tensor *tensor) {
     return values;
 }
 
+/* eps is that of every LayerNorm of the reference. */
 static void load_norm(struct loader *l, struct ut_norm *out, int n, const char *module) {
     *out = (struct ut_norm){load_values(l, bind_vector(l, module, "gamma", n)),
                             load_values(l, bind_vector(l, module, "beta", n)), 1e-5f};
@@ -280,6 +293,7 @@ static void load_relative(struct loader *l, struct piper_encoder_layer *layer, i
     }
 }
 
+/* The feed-forward's width is only in its first convolution, [filter, hidden, taps]. */
 static void load_encoder_layer(struct loader *l, int i) {
     struct piper_encoder_layer *layer = &l->model->layers[i];
     int hidden = l->model->info.n_hidden;
@@ -302,6 +316,9 @@ static void load_encoder_layer(struct loader *l, int i) {
     load_norm(l, &layer->norm_2, hidden, name_of(name, "enc_p.encoder.norm_layers_2.%d", i));
 }
 
+/* Three tensors fix the sizes: the embedding [n_vocab, hidden], a table of relative positions [1,
+ * window + 1 + window, hidden / heads] and the projection [2 * inter, hidden, 1]. inter must be
+ * even, for the couplings halve it. */
 static void load_encoder(struct loader *l) {
     struct ut_piper *model = l->model;
     const struct ut_tensor *emb = bind(l, "enc_p.emb.weight", 2, (uint64_t[]){0, 0});
@@ -340,6 +357,8 @@ static void load_encoder(struct loader *l) {
                       &(struct wanted){.n_out = inter, .n_in = hidden}, "enc_p.proj");
 }
 
+/* "emb_g.weight" [n_speakers, gin]; the count must be what the configuration says, because speakers
+ * are asked for by its numbers. */
 static void load_speakers(struct loader *l) {
     struct ut_piper *model = l->model;
     int n = model->config.n_speakers;
@@ -362,12 +381,15 @@ static void load_speakers(struct loader *l) {
     model->n_speaker_channels = emb_g ? (int)emb_g->dims[1] : 0;
 }
 
+/* The speaker's projection of a module; a voice with one speaker has none. */
 static void load_cond(struct loader *l, struct ut_layer *out, int n_out, const char *module) {
     if (l->model->n_speaker_channels) {
         load_linear(l, out, n_out, l->model->n_speaker_channels, module);
     }
 }
 
+/* The depthwise weight [C, 1, taps] is turned into [taps, C], which the kernel reads by rows. All
+ * layers of a stack must have as many taps as the first: n_taps is 0, any, for that one alone. */
 static void load_dds_layer(struct loader *l, struct piper_dds *out, int i, int n_ch,
                            const char *prefix) {
     char name[NAME_SIZE];
@@ -396,6 +418,8 @@ static void load_dds_layer(struct loader *l, struct piper_dds *out, int i, int n
     load_norm(l, &out->layers[i].norm_2, n_ch, name_of(name, "%s.norms_2.%d", prefix, i));
 }
 
+/* As many layers as there are, at most what the struct holds; more are left over and found by
+ * check_all_used. */
 static void load_dds(struct loader *l, struct piper_dds *out, int n_ch, const char *prefix) {
     char name[NAME_SIZE];
     while (out->n_layers < (int)UT_COUNT(out->layers) &&
@@ -408,6 +432,7 @@ static void load_dds(struct loader *l, struct piper_dds *out, int n_ch, const ch
     }
 }
 
+/* Exporters store the scale exp(-logs) in three forms: enum ut_piper_affine. */
 static void load_affine(struct loader *l, struct piper_sdp *sdp) {
     float *m = load_values(l, bind(l, "dp.flows.0.m", 2, (uint64_t[]){2, 1}));
     float *logs = load_values(l, bind(l, "dp.flows.0.logs", 2, (uint64_t[]){2, 1}));
@@ -443,6 +468,7 @@ static void load_sdp(struct loader *l, struct piper_sdp *sdp) {
     }
 }
 
+/* Every size but the hidden one follows from conv_1's bias. */
 static void load_ddp(struct loader *l, struct piper_ddp *ddp) {
     int hidden = l->model->info.n_hidden;
     const struct ut_tensor *bias = bind(l, "dp.conv_1.bias", 1, (uint64_t[]){0});
@@ -455,6 +481,7 @@ static void load_ddp(struct loader *l, struct piper_ddp *ddp) {
     load_linear(l, &ddp->proj, 1, filter, "dp.proj");
 }
 
+/* Only the stochastic predictor has a module dp.pre. */
 static void load_durations(struct loader *l) {
     l->model->info.stochastic_durations = has(l, "dp.pre");
     if (l->model->info.stochastic_durations) {
@@ -478,6 +505,7 @@ static int zero_of_frames(const struct loader *l) {
     return l->model->info.resblock1 ? 0 : UT_NARROW_ZERO_EVEN;
 }
 
+/* Negated, so that the coupling's x1 - m is the addition that a convolution's epilogue has. */
 static void load_post(struct loader *l, struct piper_conv *out, int half, int hidden,
                       const char *module) {
     const struct ut_tensor *weight = bind_weight(l, module, half, hidden, 1);
@@ -490,6 +518,9 @@ static void load_post(struct loader *l, struct piper_conv *out, int half, int hi
     }
 }
 
+/* The WN of one coupling: a layer's res_skip convolution makes the next layer's addend and the skip
+ * output, and the last layer's the skip output alone. Both halves are packed apart, as different
+ * buffers take them. */
 static void load_coupling(struct loader *l, struct piper_coupling *out, int index) {
     int hidden = l->model->info.n_hidden, half = l->model->info.n_inter / 2;
     int zero = zero_of_frames(l);
@@ -521,6 +552,7 @@ static void load_coupling(struct loader *l, struct piper_coupling *out, int inde
               name_of(name, "flow.flows.%d.enc.cond_layer", index));
 }
 
+/* Couplings are the even modules; the odd ones are flips, which have no weights. */
 static void load_flow(struct loader *l) {
     struct ut_piper *model = l->model;
     char name[NAME_SIZE];
@@ -569,6 +601,8 @@ static void load_phases(struct loader *l, struct piper_upsample *up, const struc
     }
 }
 
+/* The reference's padding is (kernel - rate) / 2 on both sides: the output is then exactly rate
+ * times as long as the input, which is all that the decoder can do. */
 static void load_upsample(struct loader *l, struct piper_upsample *up, int n_in, int n_out,
                           int index) {
     char name[NAME_SIZE];
@@ -596,6 +630,8 @@ static void load_upsample(struct loader *l, struct piper_upsample *up, int n_in,
     release(l, weight);
 }
 
+/* ResBlock1: pairs of a dilated (convs1) and a plain convolution (convs2), whose sum with the
+ * running value is the next one. ResBlock2: every convolution does that. */
 static void load_resblock(struct loader *l, struct piper_resblock *block, int n_ch, int index) {
     bool pairs = l->model->info.resblock1;
     struct wanted want = {
@@ -623,6 +659,8 @@ static void load_resblock(struct loader *l, struct piper_resblock *block, int n_
     }
 }
 
+/* The first N for which neither module exists. The limit only ends the loop: the callers' are
+ * lower. */
 static int count(const struct loader *l, const char *format_a, const char *format_b) {
     char a[NAME_SIZE], b[NAME_SIZE];
     for (int n = 0; n < 1024; n++) {
@@ -635,6 +673,7 @@ static int count(const struct loader *l, const char *format_a, const char *forma
     return 1024;
 }
 
+/* Channels halve with every stage. Blocks are numbered through over all stages. */
 static void load_stages(struct loader *l, struct piper_decoder *decoder, int n_ch) {
     int n_stages = count(l, "dec.ups.%d", "dec.ups.%d");
     int n_blocks = count(l, "dec.resblocks.%d.convs.0", "dec.resblocks.%d.convs1.0");
@@ -660,6 +699,8 @@ static void load_stages(struct loader *l, struct piper_decoder *decoder, int n_c
     decoder->post_channels = n_ch;
 }
 
+/* The only convolution without bias, turned from [1, C, taps] into [taps, C]: with one output
+ * channel it is a scalar product over neighbouring rows, not a matrix product. */
 static void load_conv_post(struct loader *l, struct piper_decoder *decoder) {
     int n_ch = decoder->post_channels;
     const struct ut_tensor *weight = bind_weight(l, "dec.conv_post", 1, n_ch, 0);
@@ -677,6 +718,7 @@ static void load_conv_post(struct loader *l, struct piper_decoder *decoder) {
     }
 }
 
+/* The width before the first stage is only in conv_pre. */
 static void load_decoder(struct loader *l) {
     struct piper_decoder *decoder = l->model->decoder = new_part(l, 1, sizeof *decoder);
     const struct ut_tensor *bias = bind(l, "dec.conv_pre.bias", 1, (uint64_t[]){0});
@@ -730,6 +772,9 @@ static bool stores_int8(const struct loader *l) {
     return false;
 }
 
+/* The order is that of dependence: the encoder fixes the sizes that all else is held against, and
+ * whether the blocks are pairs decides the arithmetic of the flow (zero_of_frames). The last check
+ * tells of a file that was cut short while it was read: its pages read as zeros. */
 static utter_status load_tensors(struct loader *l, const char *json, size_t n_json) {
     struct ut_piper *model = l->model;
     struct ut_arena names;

@@ -1,4 +1,6 @@
-/* Opening a Piper voice: VOICE.onnx with VOICE.onnx.json, voice.safetensors with voice.json. */
+/* Opening a Piper voice: VOICE.onnx with VOICE.onnx.json, voice.safetensors with voice.json.
+ * Finding and reading only: what the files must hold is checked where it is used (voice_config.c,
+ * load.c). */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,9 +10,11 @@
 #include "models/piper/piper_model.h"
 #include "weights/gguf.h"
 
+/* Room for the longest model path with ".json" behind it. */
 enum { CONFIG_PATH_MAX = PATH_MAX + 8 };
 
-/* VOICE.onnx -> VOICE.onnx.json; voice.safetensors -> voice.json. */
+/* VOICE.onnx -> VOICE.onnx.json; voice.safetensors -> voice.json. A file voice.safetensors.json, if
+ * there is one, is preferred. */
 static utter_status find_config(const char *model, char *path, utter_error *err) {
     snprintf(path, CONFIG_PATH_MAX, "%s.json", model);
     if (!ut_path_is_file(path) && ut_path_ends_with(model, ".safetensors")) {
@@ -34,6 +38,8 @@ utter_status ut_piper_read_config(struct ut_mem *mem, const char *model_path, ch
     return status ? status : ut_config_read(mem, path, text, n, err);
 }
 
+/* Any one of three names will do: a damaged voice should be taken for a voice, and opening it tells
+ * what is missing. A GGUF file says itself what it is. */
 bool ut_piper_detect(const struct ut_weights *weights) {
     static const char *const names[] = {"enc_p.emb.weight", "dec.conv_pre.weight",
                                         "dec.conv_post.weight"};

@@ -6,13 +6,18 @@
 #include "base/checked.h"
 #include "models/piper/voice_config.h"
 
+/* Distinct unknown symbols that one call logs: a text in a foreign script would else flood the
+ * log. */
 enum { MAX_LOGGED = 16 };
 
+/* A symbol of the text, not NUL-terminated: it points into the phonemes. */
 struct key {
     const char *text;
     size_t n;
 };
 
+/* For bsearch over symbols sorted by strcmp: a key that is a proper prefix of the name sorts before
+ * it. */
 static int compare_key(const void *key, const void *symbol) {
     const struct key *k = key;
     const char *name = ((const struct ut_piper_symbol *)symbol)->symbol;
@@ -25,7 +30,8 @@ static const struct ut_piper_symbol *find_symbol(const struct ut_piper_config *c
     return bsearch(&key, config->symbols, config->n_map, sizeof *config->symbols, compare_key);
 }
 
-/* The next symbol of text[0, n): the longest cluster there, else one code point. */
+/* The next symbol of text[0, n): the longest cluster there, else one code point. Clusters are
+ * sorted longest first, so the first that fits is the longest. */
 static struct key next_symbol(const struct ut_piper_config *config, const char *text, size_t n) {
     for (size_t i = 0; i < config->n_vowel_clusters; i++) {
         size_t n_cluster = strlen(config->vowel_clusters[i]);
@@ -40,6 +46,7 @@ static struct key next_symbol(const struct ut_piper_config *config, const char *
     return (struct key){text, length};
 }
 
+/* Room at least doubles each time, so that n ids cost O(n) copies. */
 static utter_status append(const struct ut_piper_config *config,
                            const struct ut_piper_symbol *symbol, struct ut_piper_ids *out,
                            utter_error *err) {
@@ -76,6 +83,9 @@ static void skip_symbol(struct key key, struct key *logged, size_t *n_logged,
     }
 }
 
+/* ^ _ (symbol _)* $: the padding behind every symbol is what the voices were trained with. The
+ * three exist: the parser of the configuration checked that (voice_config.c), so none of the
+ * searches for them is NULL. */
 static utter_status append_symbols(const struct ut_piper_config *config, const char *phonemes,
                                    size_t n, struct ut_piper_ids *out, const struct ut_log *log,
                                    utter_error *err) {
@@ -104,6 +114,7 @@ static utter_status append_symbols(const struct ut_piper_config *config, const c
                               : status;
 }
 
+/* On failure the memory that was added stays with `out`, only its contents go back. */
 utter_status ut_piper_ids_append(const struct ut_piper_config *config, const char *phonemes,
                                  size_t n_bytes, struct ut_piper_ids *out, const struct ut_log *log,
                                  utter_error *err) {

@@ -1,4 +1,5 @@
-/* Writing a Piper voice as one GGUF file; see piper_import.h. */
+/* Writing a Piper voice as one GGUF file; see piper_import.h. What may be stored in 8 bits is
+ * decided by role_of, types by models/model_writer.c. */
 #include "models/piper/piper_import.h"
 
 #include <fnmatch.h>
@@ -12,6 +13,7 @@
 
 enum { KEY_SIZE = 160 };
 
+/* The file that is imported, open: weights stay mapped while they are copied. */
 struct source {
     struct ut_weights *weights;
     struct ut_arena names;
@@ -28,6 +30,7 @@ static bool must_be_stated(const struct ut_piper_geometry *geometry) {
            strncmp(geometry->module, "dec.resblocks.", strlen("dec.resblocks.")) == 0;
 }
 
+/* Strides and dilations alone: pads follow from "same" padding, kernels from the weights. */
 static utter_status put_geometry(struct ut_gguf_writer *gguf, const struct ut_piper_map *map,
                                  utter_error *err) {
     utter_status status = UTTER_OK;
@@ -46,6 +49,8 @@ static utter_status put_geometry(struct ut_gguf_writer *gguf, const struct ut_pi
     return status;
 }
 
+/* The configuration goes in as it is, so that front end and loader read the same text as beside the
+ * original. */
 static utter_status put_metadata(struct ut_gguf_writer *gguf, const struct source *source,
                                  utter_error *err) {
     utter_status status = ut_gguf_put_string(gguf, UT_PIPER_GGUF_CONFIG, source->json, err);
@@ -84,6 +89,8 @@ static enum ut_tensor_role role_of(const struct ut_piper_map *map, const char *n
                                                                       : UT_TENSOR_ORDINARY;
 }
 
+/* Two passes over the same tensors in the same order: GGUF has all shapes before the first value
+ * (model_writer.h). */
 static utter_status write_voice(const struct ut_import *import, const struct source *source,
                                 utter_import_result *result, utter_error *err) {
     const struct ut_piper_map *map = &source->map;

@@ -25,6 +25,7 @@ void ut_piper_session_destroy(struct ut_piper_session *session) {
     }
 }
 
+/* What a request may hold. The limits of scales are far above useful ones. */
 static utter_status check(const struct ut_piper *model, const struct ut_piper_request *request,
                           utter_error *err) {
     if (request->n_ids < 1 || request->n_ids > UT_PIPER_MAX_IDS) {
@@ -45,7 +46,8 @@ static utter_status check(const struct ut_piper *model, const struct ut_piper_re
                           (double)request->noise_w);
 }
 
-/* The ids that the vocabulary has. */
+/* The ids that the vocabulary has. The others are skipped: a text with one symbol that the voice
+ * never learnt should still be spoken. */
 static utter_status take_ids(struct ut_piper_session *s, uint32_t *n_skipped, utter_error *err) {
     const struct ut_piper_request *request = s->request;
     s->ids = ut_arena_alloc(&s->arena, request->n_ids, sizeof *s->ids);
@@ -70,6 +72,7 @@ static utter_status take_ids(struct ut_piper_session *s, uint32_t *n_skipped, ut
                               s->model->info.n_vocab);
 }
 
+/* Only now: the number of frames is not known before the durations are. */
 static utter_status check_recorded_noise(const struct ut_piper_session *s, utter_error *err) {
     size_t need = (size_t)s->n_frames * (size_t)s->model->info.n_inter;
     if (s->request->noise_prior && s->request->n_noise_prior != need) {
@@ -101,6 +104,8 @@ struct prior_job {
     float *z;
 };
 
+/* Rows begin..end - 1 of z, on one of the pool's threads: each row is written by one, and its noise
+ * is numbered by the frame, so neither threads nor chunks change it. */
 static void sample_frames(void *user, int begin, int end) {
     const struct prior_job *job = user;
     const struct ut_piper_prior *prior = job->prior;
@@ -126,7 +131,8 @@ void ut_piper_prior_rows(const struct ut_piper_session *s, const struct ut_piper
 }
 
 /* z_p = m + noise * exp(logs) * noise_scale, each id repeated for its duration. The single frame of
- * an utterance whose durations are all 0 has m = logs = 0, as in the reference. */
+ * an utterance whose durations are all 0 has m = logs = 0, as in the reference. `logs` is replaced
+ * by exp(logs). */
 static bool start_prior(struct ut_piper_session *s, const float *m, float *logs,
                         const int32_t *durations, struct ut_piper_prior *prior) {
     int t = 0;
@@ -155,6 +161,8 @@ static void observe_durations(struct ut_piper_session *s, const int32_t *duratio
     ut_piper_observe(s, "durations", scratch, 1, s->n_ids, 1);
 }
 
+/* Durations fix the number of frames; behind them all is pulled by the decoder, a few frames at a
+ * time. */
 static utter_status run(struct ut_piper_session *s, struct ut_piper_result *result,
                         utter_error *err) {
     float *x, *m, *logs;
@@ -183,6 +191,8 @@ static utter_status run(struct ut_piper_session *s, struct ut_piper_result *resu
     return ut_piper_decode(s, &prior, result, err);
 }
 
+/* Everything that a run allocates is in the arena, which is reset whatever happened: a failed run
+ * leaves a usable session. */
 utter_status ut_piper_run(struct ut_piper_session *session, const struct ut_piper_request *request,
                           struct ut_piper_result *result, utter_error *err) {
     struct ut_piper_result unused;

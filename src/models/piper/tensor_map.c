@@ -1,4 +1,6 @@
-/* Naming a voice's tensors by the structure of the graph; see tensor_map.h. */
+/* Naming a voice's tensors by the structure of the graph; see tensor_map.h. Nothing here looks at
+ * values or, but for the affine's, at shapes: load.c binds every name with the shape that it must
+ * have. */
 #include "models/piper/tensor_map.h"
 
 #include <stdio.h>
@@ -9,6 +11,9 @@
 #include "models/piper/piper_import.h"
 #include "weights/gguf.h"
 
+/* Far above any voice (strides up to 8, dilations up to 12, kernels up to 16 in those published),
+ * and small enough that products of two fit an int. MAX_HOUSE_*: what the model can hold at most;
+ * MAX_KEY: for names of modules in metadata keys, longer ones are of no module. */
 enum { MAX_ATTRIBUTE = 4096, MAX_HOUSE_STAGES = 8, MAX_HOUSE_DILATIONS = 8, MAX_KEY = 160 };
 
 /* First entries win when a name occurs twice, so structure is recorded before names. */
@@ -22,6 +27,7 @@ static int compare_geometry(const void *a, const void *b) {
     return strcmp(x->module, y->module);
 }
 
+/* `items` sorted by name; without the test an empty list would hand NULL to bsearch. */
 static struct ut_piper_named *search(struct ut_piper_named *items, size_t n, const char *name) {
     struct ut_piper_named key = {.name = name};
     return n ? bsearch(&key, items, n, sizeof key, compare_named) : NULL;
@@ -48,12 +54,15 @@ uint64_t ut_piper_map_n_used(const struct ut_piper_map *map) {
     return n;
 }
 
-/* What only training needs: the forward direction of the duration predictor. */
+/* What only training needs: the forward direction of the duration predictor. An exported graph
+ * lacks it; a checkpoint has it. */
 static bool is_training_only(const char *name) {
     return strncmp(name, "dp.post_", strlen("dp.post_")) == 0 ||
            strncmp(name, "dp.flows.1.", strlen("dp.flows.1.")) == 0;
 }
 
+/* "enc_q." (the posterior encoder, which training hears the audio with) is the one module that a
+ * checkpoint has besides. */
 bool ut_piper_map_speaks(const char *name) {
     static const char *const modules[] = {"enc_p.", "dp.", "flow.", "dec.", "emb_g."};
     for (size_t m = 0; m < UT_COUNT(modules); m++) {
@@ -102,7 +111,8 @@ static bool ends_with(const char *text, const char *end) {
 }
 
 /* The module of a convolution node: from the real name of its bias, else its weight's, else the
- * node's path "/dec/ups.0/ConvTranspose". Empty when nothing tells. */
+ * node's path "/dec/ups.0/ConvTranspose". Empty when nothing tells. Of the path the last part is
+ * the operation, the rest the module. */
 static char *module_of(struct ut_arena *arena, const struct ut_onnx_node *node) {
     const char *weight = node->inputs[1], *bias = node->n_inputs > 2 ? node->inputs[2] : "";
     if (ends_with(bias, ".bias")) {
@@ -122,6 +132,7 @@ struct constants {
     size_t n;
 };
 
+/* Initializers first: a Constant of the same name would not be valid ONNX. */
 static const struct ut_tensor *find_value(const struct constants *constants, const char *name) {
     const struct ut_tensor *tensor = ut_weights_find(constants->weights, name);
     if (tensor) {
@@ -131,6 +142,7 @@ static const struct ut_tensor *find_value(const struct constants *constants, con
     return hit ? hit->tensor : NULL;
 }
 
+/* False: no memory. */
 static bool collect_constants(struct ut_arena *arena, const struct ut_onnx_graph *graph,
                               struct constants *out) {
     out->items = ut_arena_alloc(arena, graph->n_nodes + 1, sizeof *out->items);
@@ -148,6 +160,8 @@ static bool collect_constants(struct ut_arena *arena, const struct ut_onnx_graph
     return out->items != NULL;
 }
 
+/* Looks at no capacity: callers have made room. A tensor that is NULL is not added; load.c will say
+ * that it is missing. */
 static void add(struct ut_piper_map *map, const char *name, const struct ut_tensor *tensor) {
     if (tensor) {
         map->named[map->n_named++] = (struct ut_piper_named){name, tensor, false};
@@ -155,7 +169,8 @@ static void add(struct ut_piper_map *map, const char *name, const struct ut_tens
 }
 
 /* The one value that an attribute repeats, `otherwise` when it is absent; false when the values
- * differ or are absurd. */
+ * differ or are absurd. `pads` has the same value before and behind, and `strides` one value, in
+ * every voice: anything else the convolutions here could not do. */
 static bool read_attribute(const struct ut_onnx_node *node, const char *name, int least,
                            int otherwise, int *out) {
     const struct ut_onnx_attribute *attribute = ut_onnx_attribute(node, name);
@@ -178,6 +193,8 @@ static bool read_geometry(const struct ut_onnx_node *node, struct ut_piper_geome
            read_attribute(node, "group", 1, 1, &out->group);
 }
 
+/* Enters weight and bias under their module's name, whatever the file calls them, with the geometry
+ * beside. Convolutions outside the modules that speak are entered too and never asked for. */
 static utter_status add_convolution(struct ut_piper_map *map, const struct constants *constants,
                                     const struct ut_onnx_node *node, utter_error *err) {
     if (node->n_inputs < 2) {
@@ -211,7 +228,9 @@ static utter_status add_convolution(struct ut_piper_map *map, const struct const
     return UTTER_OK;
 }
 
-/* The tables that are looked up by the graph's own inputs. */
+/* The tables that are looked up by the graph's own inputs. The first input of the graph is the ids;
+ * that of the speaker is found by its name "sid", which may also be the name of a table, but only a
+ * node's second input is compared. */
 static void add_gather(struct ut_piper_map *map, const struct constants *constants,
                        const struct ut_onnx_graph *graph, const struct ut_onnx_node *node) {
     if (node->n_inputs != 2 || graph->n_inputs == 0) {
@@ -225,7 +244,7 @@ static void add_gather(struct ut_piper_map *map, const struct constants *constan
 }
 
 /* dp.flows.0.logs is not stored: its negation feeds an Exp, or exp(-logs) is the factor of a Mul.
- */
+ * The shape [2, 1] tells this tensor from every other constant of these nodes. */
 static void add_affine(struct ut_piper_map *map, const struct constants *constants,
                        const struct ut_onnx_node *node) {
     bool is_exp = strcmp(node->op_type, "Exp") == 0;
@@ -241,6 +260,8 @@ static void add_affine(struct ut_piper_map *map, const struct constants *constan
     }
 }
 
+/* One walk over the nodes. Voices of several speakers have the graph inputs input, input_lengths,
+ * scales and sid; the others lack the fourth. */
 static utter_status map_onnx(struct ut_piper_map *map, const struct ut_weights *weights,
                              utter_error *err) {
     const struct ut_onnx_graph *graph = ut_weights_onnx(weights);
@@ -279,6 +300,8 @@ static bool house_int(const struct ut_json *json, ut_json_ref value, int64_t lim
     return true;
 }
 
+/* `format` takes a and b, or a alone. Pad, kernel and group are not stated: "same" padding, the
+ * weight's own taps, one group. */
 static bool add_house_geometry(struct ut_piper_map *map, const char *format, int a, int b,
                                int stride, int dilation) {
     char text[64];
@@ -291,7 +314,10 @@ static bool add_house_geometry(struct ut_piper_map *map, const char *format, int
     return module != NULL;
 }
 
-/* Rates and dilations of the decoder are not in the tensors: "model" in voice.json has them. */
+/* Rates and dilations of the decoder are not in the tensors: "model" in voice.json has them.
+ * "up_rates": [8, 8, 2, 2], one stride a stage; "res_dil": [[1, 2], [2, 6], [3, 12]], the dilations
+ * of each residual block of a stage, the same for all stages. Block j of stage i is
+ * dec.resblocks.(i * n_blocks + j). Both lists are bounded before anything is allocated by them. */
 static utter_status map_house(struct ut_piper_map *map, const struct ut_json *json,
                               utter_error *err) {
     ut_json_ref model = ut_json_member(json, 0, "model");
@@ -363,6 +389,7 @@ static utter_status gguf_int(const struct ut_weights *weights, const char *modul
     return status;
 }
 
+/* "piper.affine" is written always; a file without it is refused. */
 static utter_status read_affine(struct ut_piper_map *map, const struct ut_weights *weights,
                                 utter_error *err) {
     const char *name = affine_names[UT_PIPER_AFFINE_LOGS];
@@ -380,6 +407,9 @@ static utter_status read_affine(struct ut_piper_map *map, const struct ut_weight
                             name);
 }
 
+/* Only tensors of the file can have geometry, so the metadata is asked for each ".weight" instead
+ * of walked: keys of no tensor do no harm. What only the file's author could know, pad and kernel,
+ * is implied by the model's own rules. */
 static utter_status map_gguf(struct ut_piper_map *map, const struct ut_weights *weights,
                              utter_error *err) {
     size_t n = ut_weights_count(weights);
@@ -411,7 +441,9 @@ static utter_status map_gguf(struct ut_piper_map *map, const struct ut_weights *
 }
 
 /* Every tensor under its own name, behind the structural ones; then sorted, the first of a name
- * kept. */
+ * kept. Room for the tensors was left by map_onnx; the other formats have no structural entries and
+ * allocate here. The search runs over a copy of the map that ends before the names that are being
+ * added, because only that part is sorted. */
 static utter_status finish(struct ut_piper_map *map, const struct ut_weights *weights,
                            utter_error *err) {
     size_t n_tensors = ut_weights_count(weights), n_structural = map->n_named;

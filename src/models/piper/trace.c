@@ -5,6 +5,7 @@
 #include "models/piper/piper_model.h"
 #include "models/tracer.h"
 
+/* What the observer needs of a run: where values go, and the model that says how they lie. */
 struct piper_trace {
     struct ut_tracer *tracer;
     struct ut_piper_session *session;
@@ -21,12 +22,17 @@ static enum ut_trace_order order_of(const struct ut_piper *model, const char *st
                                                       : UT_TRACE_CHANNELS_FIRST;
 }
 
+/* The run's observer. Tiles of a stage come in the order of time. */
 static void collect(void *user, const char *stage, const struct ut_piper_view *view) {
     struct piper_trace *trace = user;
     ut_tracer_put(trace->tracer, stage, order_of(trace->session->model, stage), view->data,
                   view->row, view->first, view->n_rows, view->total, view->n_ch);
 }
 
+/* A case of a golden file: "ids", "scales" (noise_scale, length_scale and, for stochastic
+ * durations, noise_w, the order of the exported graph's input), and where they matter "sid",
+ * "noise_dp", "noise_prior". A value without its recorded noise is made without noise: the
+ * reference's generator cannot be repeated here. */
 static utter_status run_case(struct ut_tracer *tracer, void *family, utter_error *err) {
     struct piper_trace trace = {tracer, family};
     utter_status status = UTTER_OK;

@@ -1,5 +1,7 @@
 /* See voice_config.h. The format is what piper-tts 1.8.0 reads; the house voice's voice.json has
- * the same keys and more, which are read by the model. */
+ * the same keys and more, which are read by the model. The order of the readers matters only where
+ * one uses another's value: read_speakers needs num_speakers. Nothing is kept of the parsed
+ * document: strings are copied, numbers converted. */
 #include "models/piper/voice_config.h"
 
 #include <float.h>
@@ -9,6 +11,8 @@
 #include "base/json.h"
 #include "base/sort.h"
 
+/* Limits against files that ask for absurd amounts of memory or time, far above any voice's: the
+ * largest known here, libritts, has 904 speakers. A cluster is a few letters long. */
 enum { MAX_SPEAKERS = 100000, MAX_SYMBOLS = 65536, MAX_CLUSTERS = 1024, MAX_CLUSTER_SYMBOLS = 16 };
 
 /* State of one parse. A string of the document is copied at most once into `strings`, which has
@@ -31,6 +35,7 @@ static bool is_absent(struct parser *p, ut_json_ref value) {
     return value < 0 || ut_json_type(p->doc, value) == UT_JSON_NULL;
 }
 
+/* *out is -1 for an absent object, whose members then are absent too: callers need not ask. */
 static utter_status read_object(struct parser *p, ut_json_ref parent, const char *key,
                                 ut_json_ref *out) {
     ut_json_ref value = ut_json_member(p->doc, parent, key);
@@ -45,6 +50,8 @@ static utter_status read_object(struct parser *p, ut_json_ref parent, const char
     return UTTER_OK;
 }
 
+/* A number outside low..high is an error and never clamped: the file is wrong, and who speaks with
+ * it should know. */
 static utter_status read_int(struct parser *p, ut_json_ref parent, const char *key, int32_t low,
                              int32_t high, int32_t *out) {
     ut_json_ref value = ut_json_member(p->doc, parent, key);
@@ -75,6 +82,7 @@ static utter_status read_float(struct parser *p, ut_json_ref parent, const char 
     return UTTER_OK;
 }
 
+/* Appends n bytes and a NUL; see struct parser for why there is room. */
 static const char *keep_string(struct parser *p, const char *text, size_t n) {
     char *copy = p->config->strings + p->n_strings;
     memcpy(copy, text, n);
@@ -130,6 +138,8 @@ static void *sort_items(struct parser *p, void *items, size_t n, size_t size,
 
 /* ---- Phoneme ids --------------------------------------------------------------------------- */
 
+/* `ids` has room for all of the symbol's: read_phoneme_ids counted the entries of every value. A
+ * symbol with an empty list is legal and adds nothing but the padding behind it. */
 static utter_status read_symbol(struct parser *p, ut_json_ref value, struct ut_piper_symbol *out,
                                 int32_t *ids) {
     const char *key = ut_json_key(p->doc, value);
@@ -223,6 +233,8 @@ static const char *read_cluster(struct parser *p, ut_json_ref value) {
     return n_symbols >= 2 && n_symbols <= MAX_CLUSTER_SYMBOLS ? p->config->strings + n_start : NULL;
 }
 
+/* More code points first; equal lengths by strcmp, so that the order does not depend on the
+ * file's. */
 static int compare_clusters(uint32_t a, uint32_t b, const void *context) {
     const char *const *clusters = context;
     size_t n_a = count_symbols(clusters[a], strlen(clusters[a]));
@@ -230,6 +242,7 @@ static int compare_clusters(uint32_t a, uint32_t b, const void *context) {
     return n_a != n_b ? (n_a < n_b) - (n_a > n_b) : strcmp(clusters[a], clusters[b]);
 }
 
+/* Absent, null and empty, as a list or as an object, are the same: no clusters. */
 static utter_status read_vowel_clusters(struct parser *p, ut_json_ref root) {
     struct ut_piper_config *config = p->config;
     ut_json_ref list = ut_json_member(p->doc, root, "vowel_clusters");
@@ -269,6 +282,7 @@ static utter_status read_vowel_clusters(struct parser *p, ut_json_ref root) {
 
 /* ---- Speakers ------------------------------------------------------------------------------ */
 
+/* Turned round, from name -> id to id -> name. Ids without a name are legal. */
 static utter_status read_speakers(struct parser *p, ut_json_ref root) {
     struct ut_piper_config *config = p->config;
     ut_json_ref map;
@@ -324,6 +338,9 @@ static utter_status read_inference(struct parser *p, ut_json_ref root) {
                               : status;
 }
 
+/* "phoneme_type" says where phonemes come from: "espeak" by the voice's espeak-ng language, "text"
+ * the characters themselves. With any other the voice can be loaded; the backend refuses it with
+ * the name (backend/piper_voice.c). */
 static utter_status read_language(struct parser *p, ut_json_ref root) {
     struct ut_piper_config *config = p->config;
     ut_json_ref espeak, language;
@@ -363,6 +380,7 @@ static utter_status read_counts(struct parser *p, ut_json_ref root) {
                               : status;
 }
 
+/* Each reader leaves defaults alone where the file says nothing; the first error ends all. */
 static utter_status read_all(struct parser *p) {
     const ut_json_ref root = 0;
     ut_json_ref ignored;
@@ -380,6 +398,7 @@ static utter_status read_all(struct parser *p) {
     return status == UTTER_OK ? read_object(p, root, "phoneme_map", &ignored) : status;
 }
 
+/* Defaults stand before any reader runs, and are those of piper-tts. */
 utter_status ut_piper_config_parse(struct ut_mem *mem, const char *text, size_t n,
                                    struct ut_piper_config *out, utter_error *err) {
     *out = (struct ut_piper_config){

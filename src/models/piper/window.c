@@ -22,6 +22,8 @@ static void clear(struct ut_piper_window *w, int64_t from, int n) {
     }
 }
 
+/* The shared part of both: kind, n_ch and zero are set. Row -n_before is the first, so row 0 stands
+ * behind the zeros. */
 static bool init(struct ut_arena *arena, struct ut_piper_window *w, int64_t capacity,
                  int n_before) {
     w->pitch = (ptrdiff_t)(w->kind ? w->kind->row_bytes(w->n_ch) : (size_t)w->n_ch * sizeof(float));
@@ -79,6 +81,8 @@ void ut_piper_window_drop(struct ut_piper_window *w, int64_t keep_from) {
     }
 }
 
+/* `to` may be w itself. Rows behind `end`, such as zeros of the padding, are not moved: callers pad
+ * again. */
 void ut_piper_window_move(struct ut_piper_window *w, int64_t keep_from,
                           const struct ut_piper_window *to) {
     int64_t first = UT_MAX(UT_MIN(keep_from, w->end), w->first), keep = w->end - first;

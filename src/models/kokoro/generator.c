@@ -54,7 +54,8 @@ static const float *as_floats(struct ut_kokoro_session *s, const void *data, int
     return is_half(s) ? floats : data;
 }
 
-/* Shows a stage's buffer; without memory for a copy of it the observer misses it. */
+/* Shows a stage's buffer. Without memory for a copy of it the arena has failed, which the run's end
+ * reports. */
 static void observe_indexed(struct ut_kokoro_session *s, const char *format, int i, int j,
                             const void *data, int n_rows, int n_ch) {
     char stage[40];
@@ -470,6 +471,9 @@ utter_status ut_kokoro_generate(struct ut_kokoro_session *s, const struct kokoro
         in.n_rows = n_stage_rows(model, i, in.n_rows);
         in.x = room->out[i];
         in.half = is_half(s);
+    }
+    if (status == UTTER_OK && s->arena.failed) {
+        status = ut_fail_memory(err, (size_t)in.n_rows * sizeof(float)); /* in observe_indexed */
     }
     if (status == UTTER_OK && s->request->observer) {
         status = show_post_in(s, in.x, in.n_rows, model->generator.conv_post.n_in, err);

@@ -31,22 +31,3 @@ void ut_convert_clip(float *out, const float *samples, size_t n) {
         out[i] = clip(samples[i]);
     }
 }
-
-void ut_convert_s16_to_le(int16_t *samples, size_t n) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    for (size_t i = 0; i < n; i++) {
-        samples[i] = (int16_t)__builtin_bswap16((uint16_t)samples[i]);
-    }
-#endif
-}
-
-void ut_convert_f32_to_le(float *samples, size_t n) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &samples[i], sizeof bits);
-        bits = __builtin_bswap32(bits);
-        memcpy(&samples[i], &bits, sizeof bits);
-    }
-#endif
-}

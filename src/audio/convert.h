@@ -1,4 +1,4 @@
-/* Samples between float and the little-endian bytes of a file. */
+/* Samples between float and those of a file, which are little-endian as the processors that utter runs on. */
 #ifndef UT_AUDIO_CONVERT_H
 #define UT_AUDIO_CONVERT_H
 
@@ -13,9 +13,5 @@ void ut_convert_to_s16(int16_t *out, const float *samples, size_t n);
 
 /* Limits x to -1..1. `out` may be `samples`. */
 void ut_convert_clip(float *out, const float *samples, size_t n);
-
-/* In place, from the machine's byte order to little-endian. */
-void ut_convert_s16_to_le(int16_t *samples, size_t n);
-void ut_convert_f32_to_le(float *samples, size_t n);
 
 #endif

@@ -135,11 +135,9 @@ static utter_status write_plain(utter_writer *writer, const float *samples, size
         size_t n_block = UT_MIN(n, (size_t)BLOCK), width = sizeof *block.s16;
         if (is_float(writer->format)) {
             memcpy(block.f32, samples, n_block * sizeof *samples);
-            ut_convert_f32_to_le(block.f32, n_block);
             width = sizeof *block.f32;
         } else {
             ut_convert_to_s16(block.s16, samples, n_block);
-            ut_convert_s16_to_le(block.s16, n_block);
         }
         utter_status status = ut_output_write(&writer->output, &block, n_block * width, err);
         if (status != UTTER_OK) {

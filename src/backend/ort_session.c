@@ -4,10 +4,10 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "backend/ort_internal.h"
 #include "base/checked.h"
+#include "base/thread.h"
 
 enum { WATCH_MS = 10 /* between two looks at a cancel flag */ };
 
@@ -362,16 +362,11 @@ static void *watch_cancel(void *user) {
     struct watch *watch = user;
     pthread_mutex_lock(&watch->lock);
     while (!watch->is_over && !watch->has_ended) {
-        struct timespec until;
         if (atomic_load(watch->cancel)) {
             pass_on_cancel(watch);
             break;
         }
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += WATCH_MS * 1000000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&watch->ended, &watch->lock, &until);
+        ut_cond_wait_for(&watch->ended, &watch->lock, WATCH_MS);
     }
     pthread_mutex_unlock(&watch->lock);
     return NULL;
@@ -380,8 +375,8 @@ static void *watch_cancel(void *user) {
 /* The lock orders is_over and has_ended between both threads; *cancel is atomic and needs none. */
 static utter_status watch_start(struct watch *watch, utter_error *err) {
     pthread_mutex_init(&watch->lock, NULL);
-    pthread_cond_init(&watch->ended, NULL);
-    if (pthread_create(&watch->thread, NULL, watch_cancel, watch) != 0) {
+    ut_cond_init(&watch->ended);
+    if (!ut_thread_start(&watch->thread, watch_cancel, watch)) {
         pthread_cond_destroy(&watch->ended);
         pthread_mutex_destroy(&watch->lock);
         return ut_fail(err, UTTER_ERROR_MEMORY, "a thread could not be started");

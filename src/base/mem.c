@@ -27,6 +27,7 @@ struct header {
     size_t n_bytes;    /* without the header; of a reserved block those in use */
     size_t n_reserved; /* bytes mapped, with the header; 0: the block is the allocator's */
     enum ut_mem_owner owner;
+    bool is_locked;
 };
 
 static size_t whole_pages(size_t n_bytes) {
@@ -106,12 +107,14 @@ static bool is_lockable(const struct ut_mem *mem, enum ut_mem_owner owner, size_
     return mem->lock_weights && owner == UT_MEM_WEIGHTS && n >= LOCK_MIN;
 }
 
-static void lock(struct ut_mem *mem, void *block, size_t n) {
-    if (mlock(block, n) == 0) {
+static bool lock(struct ut_mem *mem, void *block, size_t n) {
+    bool ok = mlock(block, n) == 0;
+    if (ok) {
         atomic_fetch_add(&mem->locked_bytes, n);
     } else {
         atomic_store(&mem->lock_failed, true);
     }
+    return ok;
 }
 
 void *ut_mem_alloc(struct ut_mem *mem, enum ut_mem_owner owner, size_t n_bytes) {
@@ -128,10 +131,10 @@ void *ut_mem_alloc(struct ut_mem *mem, enum ut_mem_owner owner, size_t n_bytes) 
         give_back(mem, owner, total);
         return NULL;
     }
-    *(struct header *)raw = (struct header){.n_bytes = n_bytes, .owner = owner};
-    if (is_lockable(mem, owner, total)) {
-        lock(mem, raw, total);
-    }
+    *(struct header *)raw =
+        (struct header){.n_bytes = n_bytes,
+                        .owner = owner,
+                        .is_locked = is_lockable(mem, owner, total) && lock(mem, raw, total)};
     return raw + HEADER_BYTES;
 }
 
@@ -203,8 +206,6 @@ char *ut_mem_strndup(struct ut_mem *mem, enum ut_mem_owner owner, const char *te
     return copy;
 }
 
-/* Which blocks could be locked is not kept: freeing one that could not takes its bytes off the
- * count, too, hence the UT_MIN. */
 void ut_mem_free(struct ut_mem *mem, void *block) {
     if (!block) {
         return;
@@ -212,8 +213,9 @@ void ut_mem_free(struct ut_mem *mem, void *block) {
     struct header *header = header_of(block);
     size_t total = header->n_bytes + HEADER_BYTES;
     give_back(mem, header->owner, total);
-    if (is_lockable(mem, header->owner, total) && munlock(header, total) == 0) {
-        atomic_fetch_sub(&mem->locked_bytes, UT_MIN(total, atomic_load(&mem->locked_bytes)));
+    if (header->is_locked) {
+        (void)munlock(header, total); /* blocks of the caller's allocator may be used again */
+        atomic_fetch_sub(&mem->locked_bytes, total);
     }
     if (header->n_reserved > 0) {
         munmap(header, header->n_reserved);

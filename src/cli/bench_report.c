@@ -120,15 +120,6 @@ void bench_cell_label(const struct bench_matrix *matrix, const struct bench_cell
 /* ---- Tables -----------------------------------------------------------------------------------
  */
 
-/* Characters of UTF-8. */
-static int columns_of(const char *text) {
-    int n = 0;
-    for (; *text; text++) {
-        n += ((unsigned char)*text & 0xC0) != 0x80;
-    }
-    return n;
-}
-
 /* The base's own summary is made for each row: it is compared in the rounds that both have. */
 bool bench_make_rows(const struct bench_matrix *matrix, struct bench_rows *rows) {
     rows->items = calloc(matrix->n_cells, sizeof *rows->items);
@@ -137,7 +128,7 @@ bool bench_make_rows(const struct bench_matrix *matrix, struct bench_rows *rows)
         struct bench_row *row = &rows->items[rows->n++];
         row->cell = &matrix->cells[i];
         bench_cell_label(matrix, row->cell, row->label, sizeof row->label);
-        int n = columns_of(row->label);
+        int n = cli_columns(row->label);
         rows->width = n > rows->width ? n : rows->width;
         if (!row->cell->reason[0]) {
             row->base = bench_base_of(matrix, row->cell);
@@ -174,7 +165,7 @@ static void print_wrapped(const char *text, int column, int at) {
 
 /* Padded by characters: printf would count bytes. */
 static void print_label(const struct bench_rows *rows, const char *label) {
-    printf("%s%*s ", label, rows->width - columns_of(label), "");
+    printf("%s%*s ", label, rows->width - cli_columns(label), "");
 }
 
 void bench_advise(const struct bench_row *row, char *out, size_t size) {
@@ -210,7 +201,7 @@ static void print_failures(const struct bench_rows *rows) {
         snprintf(head, sizeof head, n > 1 ? "%s and %zu like it: " : "%s: ", rows->items[i].label,
                  n - 1);
         printf("\n%s", head);
-        print_wrapped(rows->items[i].cell->reason, columns_of(head), 2);
+        print_wrapped(rows->items[i].cell->reason, cli_columns(head), 2);
     }
 }
 

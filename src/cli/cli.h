@@ -98,6 +98,9 @@ void cli_print_error(const char *format, ...) __attribute__((format(printf, 1, 2
 void cli_print_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_print_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Characters of UTF-8: the columns that a text takes, but for wide and combining ones. */
+int cli_columns(const char *text);
+
 /* A wrong command line: the message in args, and where to read on. Returns EXIT_USAGE. */
 int cli_usage_error(const struct args *args, const struct cli_command *command);
 /* The same with a message of its own. */

@@ -124,6 +124,14 @@ bool cli_common_option(struct cli_common *common, struct args *args, int id, con
 /* ---- Engine and voice ----------------------------------------------------------------------- */
 
 /* The library's messages in the program's form; notes only with --verbose. */
+int cli_columns(const char *text) {
+    int n = 0;
+    for (; *text; text++) {
+        n += ((unsigned char)*text & 0xC0) != 0x80;
+    }
+    return n;
+}
+
 static void print_log(void *user, utter_log_level level, const char *message) {
     const bool *verbose = user;
     if (level == UTTER_LOG_WARNING) {

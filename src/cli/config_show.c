@@ -96,9 +96,8 @@ const struct cli_command config_command = {
     .name = "config",
     .summary = "the settings in effect, and where each is from",
     .usage = "[OPTIONS]",
-    .notes =
-        "An option of the line comes before the environment, that before the file, that\n"
-        "before what is built in. \"man utter\" lists names and variables.\n",
+    .notes = "An option of the line comes before the environment, that before the file, that\n"
+             "before what is built in. \"man utter\" lists names and variables.\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

@@ -282,15 +282,14 @@ const struct cli_command eval_command = {
     .name = "eval",
     .summary = "how far one rendering of some speech is from another",
     .usage = "[OPTIONS] REFERENCE TEST",
-    .notes =
-        "Examples:\n"
-        "  utter eval f32.wav int8.wav\n"
-        "  utter eval original.flac coded.opus --max-lag-ms 50\n"
-        "  utter eval f32/ int8/ --json\n"
-        "  utter speak -m VOICE \"Hello.\" | utter eval hello.wav -\n\n"
-        "Both must be the same speech at the same pace: samples are compared side by\n"
-        "side. Of two folders, files of the same name are (extensions aside); - is\n"
-        "standard input.\n",
+    .notes = "Examples:\n"
+             "  utter eval f32.wav int8.wav\n"
+             "  utter eval original.flac coded.opus --max-lag-ms 50\n"
+             "  utter eval f32/ int8/ --json\n"
+             "  utter speak -m VOICE \"Hello.\" | utter eval hello.wav -\n\n"
+             "Both must be the same speech at the same pace: samples are compared side by\n"
+             "side. Of two folders, files of the same name are (extensions aside); - is\n"
+             "standard input.\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

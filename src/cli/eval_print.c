@@ -191,7 +191,7 @@ void eval_print_heading(int name_width) {
 }
 
 void eval_print_row(const char *name, int name_width, const struct eval_figures *row) {
-    printf("%-*s", name_width, name);
+    printf("%s%*s", name, name_width - cli_columns(name), "");
     for (int f = 0; f < EVAL_N_FIGURES; f++) {
         char number[32];
         format_value(number, sizeof number, &figures[f], row->values[f]);

@@ -12,7 +12,8 @@ enum { OPTION_OUTPUT = 1, OPTION_TYPE, OPTION_VOICES, OPTION_QUIET };
 
 static const struct arg_option options[] = {
     {OPTION_OUTPUT, 'o', "output", "FILE.gguf", "the file to write"},
-    {OPTION_TYPE, 0, "type", "TYPE", "store large weights as f32, f16, bf16 or int8; else as they are"},
+    {OPTION_TYPE, 0, "type", "TYPE",
+     "store large weights as f32, f16, bf16 or int8; else as they are"},
     {OPTION_VOICES, 0, "voices", "NAMES", "take these voices, not all: af_*,bm_george"},
     {OPTION_QUIET, 'q', "quiet", NULL, "no progress, no notes; warnings and errors only"},
     CLI_ENGINE_OPTIONS,
@@ -131,14 +132,13 @@ const struct cli_command import_command = {
     .name = "import",
     .summary = "a model and its voices into one GGUF file",
     .usage = "[OPTIONS] MODEL -o FILE.gguf",
-    .notes =
-        "Examples:\n"
-        "  utter import kokoro-v1_0.pth -o kokoro.gguf\n"
-        "  utter import kokoro-v1_0.pth -o small.gguf --type int8 --voices 'af_*'\n"
-        "  utter import en_US-amy-medium.onnx -o amy.gguf\n"
-        "\n"
-        "Reads .pth, .safetensors and .onnx with the configuration and the voices beside\n"
-        "them.\n",
+    .notes = "Examples:\n"
+             "  utter import kokoro-v1_0.pth -o kokoro.gguf\n"
+             "  utter import kokoro-v1_0.pth -o small.gguf --type int8 --voices 'af_*'\n"
+             "  utter import en_US-amy-medium.onnx -o amy.gguf\n"
+             "\n"
+             "Reads .pth, .safetensors and .onnx with the configuration and the voices beside\n"
+             "them.\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

@@ -2,13 +2,14 @@
  * choice: on a terminal, or where --progress asks for it. */
 #include "progress.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Messages of the library must find out whether a line is in their way: there is one terminal, so
- * there is one flag. Only the main thread prints. */
-static bool line_is_shown;
+/* Messages of the library, which any of its threads may send, must find out whether a line is in
+ * their way: there is one terminal, so there is one flag. */
+static _Atomic bool line_is_shown;
 
 static void format_time(char *out, size_t capacity, double seconds) {
     unsigned long whole = seconds > 0 ? (unsigned long)(seconds + 0.5) : 0;
@@ -41,8 +42,7 @@ void progress_show_share(uint64_t n_done, uint64_t n_total, const char *what) {
 }
 
 void progress_clear_line(void) {
-    if (line_is_shown) {
+    if (atomic_exchange(&line_is_shown, false)) {
         fprintf(stderr, "\r%70s\r", "");
-        line_is_shown = false;
     }
 }

@@ -98,9 +98,8 @@ const struct cli_command trace_command = {
     .name = "trace",
     .summary = "a model on recorded inputs, compared stage by stage",
     .usage = "[OPTIONS] MODEL RECORDING.safetensors",
-    .notes =
-        "Prints each stage's shape, largest error and signal-to-noise ratio (200 dB:\n"
-        "equal).\n",
+    .notes = "Prints each stage's shape, largest error and signal-to-noise ratio (200 dB:\n"
+             "equal).\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

@@ -61,9 +61,8 @@ const struct cli_command voices_command = {
     .name = "voices",
     .summary = "the speakers of a voice",
     .usage = "[OPTIONS] -m VOICE",
-    .notes =
-        "A name from this list is what --voice of \"utter speak\" takes, a number what\n"
-        "--speaker takes.\n",
+    .notes = "A name from this list is what --voice of \"utter speak\" takes, a number what\n"
+             "--speaker takes.\n",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .model = MODEL_IS_OPERAND,

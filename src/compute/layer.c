@@ -202,8 +202,6 @@ utter_status ut_layer_fail_not_finite(const struct ut_tensor *tensor, utter_erro
         tensor->name);
 }
 
-/* Scales stand beside 8-bit weights, or are steps that narrow arithmetic is to round to; only the
- * former must be positive here. */
 /* Output channels of the whole tensor that a source may be a part of. What lies between two outputs
  * or two inputs, whichever is nearer, are the taps of one kernel: all of them, where the source
  * itself has those of one phase. */
@@ -212,6 +210,8 @@ static uint64_t n_whole(const struct ut_layer_source *source) {
     return ut_tensor_n_elements(source->weight) / ((uint64_t)source->n_in * n_taps);
 }
 
+/* Scales stand beside 8-bit weights, or are steps that narrow arithmetic is to round to; only the
+ * former must be positive here. */
 static utter_status check_scales(const struct ut_layer_source *source, utter_error *err) {
     const struct ut_tensor *weight = source->weight, *scale = source->scale;
     uint64_t n = n_whole(source);

@@ -147,6 +147,13 @@ int32_t *ut_tracer_ints(struct ut_tracer *tracer, const char *input_name, size_t
     return values;
 }
 
+/* Element i of an i32 tensor, which may lie at any address. */
+static int32_t integer_at(const struct ut_tensor *tensor, uint64_t i) {
+    int32_t value;
+    memcpy(&value, (const char *)tensor->data + i * sizeof value, sizeof value);
+    return value;
+}
+
 /* Error and signal-to-noise ratio against the golden tensor of the same name and size. 200 dB
  * stands for equal; a silent reference counts as 1e-30. */
 static void compare(const struct ut_tensor *golden, const struct ut_tensor *out, float *scratch,
@@ -155,9 +162,7 @@ static void compare(const struct ut_tensor *golden, const struct ut_tensor *out,
     const float *values = out->data;
     double signal = 0, noise = 0;
     for (uint64_t i = 0; i < n; i++) {
-        int32_t integer;
-        memcpy(&integer, (const char *)golden->data + i * 4, 4);
-        double reference = golden->type == UT_I32 ? integer : (double)scratch[i],
+        double reference = golden->type == UT_I32 ? integer_at(golden, i) : (double)scratch[i],
                error = (double)values[i] - reference;
         stage->max_abs_error = fmax(stage->max_abs_error, fabs(error));
         signal += reference * reference;

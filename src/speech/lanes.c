@@ -1,7 +1,6 @@
 #include "speech/lanes.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "base/checked.h"
 #include "base/thread.h"
@@ -12,8 +11,9 @@
  * stop the others, little enough that a slow listener costs little memory. */
 enum { AHEAD = 2, N_SLOTS = AHEAD * UT_LANES_MAX };
 
-/* How long a request to cancel may go unnoticed: utter_stream_cancel sets a flag and wakes nobody. */
-enum { LOOK_AGAIN_NS = 20 * 1000 * 1000 };
+/* How long a request to cancel may go unnoticed: utter_stream_cancel sets a flag and wakes nobody.
+ */
+enum { LOOK_AGAIN_MS = 20 };
 
 /* A unit that a lane speaks or has spoken, until it was heard. All but `lanes` under the lock. */
 struct slot {
@@ -164,13 +164,9 @@ utter_status ut_lanes_create(struct ut_mem *mem, const struct ut_backend_voice *
     for (int i = 0; i < N_SLOTS; i++) {
         lanes->slots[i].lanes = lanes;
     }
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&lanes->lock, NULL);
     pthread_cond_init(&lanes->work, NULL);
-    pthread_cond_init(&lanes->news, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    ut_cond_init(&lanes->news);
     return UTTER_OK;
 }
 
@@ -249,21 +245,12 @@ bool ut_lanes_begin(struct ut_lanes *lanes, const struct ut_lanes_task *task, in
 }
 
 /* Under the lock, which it gives back meanwhile. */
-static void wait_for_news(struct ut_lanes *lanes) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += LOOK_AGAIN_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&lanes->news, &lanes->lock, &until);
-}
-
 /* Samples of the unit that is due, in lanes->heard; 0: there are no more, or no more are wanted.
  * The buffers change places, so the sink is called without the lock and nothing is copied. */
 static size_t take(struct ut_lanes *lanes, struct slot *slot, const _Atomic bool *cancel) {
     pthread_mutex_lock(&lanes->lock);
     while (slot->n == 0 && !slot->done && !*cancel) {
-        wait_for_news(lanes);
+        ut_cond_wait_for(&lanes->news, &lanes->lock, LOOK_AGAIN_MS);
     }
     float *samples = slot->samples;
     size_t n = slot->n, capacity = slot->capacity;

@@ -20,7 +20,6 @@ void ut_espeak_warn_blanked(size_t n, const struct ut_log *log) {
 #include <limits.h>
 #include <locale.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +27,7 @@ void ut_espeak_warn_blanked(size_t n, const struct ut_log *log) {
 
 #include "base/checked.h"
 #include "base/nearest.h"
+#include "base/thread.h"
 #include "text/utf8_walk.h"
 
 /* Globals because the library behind them is one: espeak-ng keeps its translator, its voice and its
@@ -173,11 +173,7 @@ static void *prepare(void *unused) {
 }
 
 void ut_espeak_begin_early(struct ut_espeak_early *early) {
-    sigset_t all, old;
-    sigfillset(&all); /* signals belong to the program's own threads */
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    early->runs = pthread_create(&early->thread, NULL, prepare, NULL) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    early->runs = ut_thread_start(&early->thread, prepare, NULL);
 }
 
 void ut_espeak_end_early(struct ut_espeak_early *early) {

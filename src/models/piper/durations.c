@@ -229,7 +229,7 @@ static utter_status count_frames(struct ut_piper_session *s, const float *logw, 
     for (int t = 0; t < s->n_ids; t++) {
         float frames = ceilf(expf(logw[t * step]) * s->request->length_scale);
         if (!s->model->info.stochastic_durations) {
-            frames = fmaxf(frames, 1);
+            frames = frames < 1 ? 1 : frames; /* not fmaxf, by which NaN would be 1 */
         }
         if (!(frames >= 0 && frames <= UT_PIPER_MAX_FRAMES)) {
             return ut_fail(err, UTTER_ERROR_MODEL,

@@ -256,6 +256,7 @@ static void add_affine(struct ut_piper_map *map, const struct constants *constan
         if (tensor && tensor->n_dims == 2 && tensor->dims[0] == 2 && tensor->dims[1] == 1) {
             add(map, "dp.flows.0.logs", tensor);
             map->affine = is_exp ? UT_PIPER_AFFINE_NEGATED_LOGS : UT_PIPER_AFFINE_SCALE;
+            return; /* a node may name as many inputs as it likes, and there is room for two */
         }
     }
 }
@@ -392,7 +393,7 @@ static utter_status gguf_int(const struct ut_weights *weights, const char *modul
 /* "piper.affine" is written always; a file without it is refused. */
 static utter_status read_affine(struct ut_piper_map *map, const struct ut_weights *weights,
                                 utter_error *err) {
-    const char *name = affine_names[UT_PIPER_AFFINE_LOGS];
+    const char *name = NULL;
     utter_status status = ut_gguf_get_string(weights, UT_PIPER_GGUF_AFFINE, &name, err);
     for (int i = 0; status == UTTER_OK && i < UT_PIPER_N_AFFINES; i++) {
         if (strcmp(name, affine_names[i]) == 0) {

@@ -419,9 +419,8 @@ utter_status ut_piper_config_parse(struct ut_mem *mem, const char *text, size_t 
     if (status != UTTER_OK) {
         return status;
     }
-    out->text = ut_mem_strndup(mem, UT_MEM_OTHER, text, n);
     out->strings = ut_mem_alloc(mem, UT_MEM_OTHER, n);
-    status = out->text && out->strings ? read_all(&p) : ut_fail_memory(err, n);
+    status = out->strings ? read_all(&p) : ut_fail_memory(err, n);
     ut_json_free(p.doc);
     if (status != UTTER_OK) {
         ut_piper_config_free(out);
@@ -431,7 +430,6 @@ utter_status ut_piper_config_parse(struct ut_mem *mem, const char *text, size_t 
 
 void ut_piper_config_free(struct ut_piper_config *config) {
     if (config->mem) {
-        ut_mem_free(config->mem, config->text);
         ut_mem_free(config->mem, config->strings);
         ut_mem_free(config->mem, config->ids);
         ut_mem_free(config->mem, config->symbols);

@@ -16,7 +16,6 @@ struct ut_piper_symbol {
 
 struct ut_piper_config {
     struct ut_mem *mem;
-    char *text;               /* the file, NUL-terminated */
     char *strings;            /* what the strings below point into */
     int32_t *ids;             /* and the ids of the symbols */
     int32_t sample_rate_hz;   /* 8000..48000 */

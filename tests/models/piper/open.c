@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "support/onnx_writer.h"
 #include "support/speak.h"
 #include "support/voice_builder.h"
 
@@ -126,11 +127,43 @@ static void overlong_path_is_refused(void **state) {
     assert_null(model);
 }
 
+/* Each input of a node that looks like the durations' affine step names the tensor of its logs once
+ * more. */
+static void a_node_with_inputs_without_end(void **state) {
+    enum { N_INPUTS = 3000 };
+    static const char *inputs[N_INPUTS + 1]; /* NULL behind the last */
+    struct fixture *f = *state;
+    struct byte_buffer file = {0};
+    for (int i = 0; i < N_INPUTS; i++) {
+        inputs[i] = "logs";
+    }
+    onnx_write_model_header(&file, 8, "pytorch", "1.13.1");
+    size_t graph = pb_begin(&file, ONNX_MODEL_GRAPH);
+    onnx_write_node(&file, &(struct onnx_node_spec){
+                               .op_type = "Exp", .inputs = inputs, .outputs = NAMES("factor")});
+    onnx_write_tensor(&file, ONNX_GRAPH_INITIALIZER,
+                      &(struct onnx_tensor_spec){.name = "logs",
+                                                 .data_type = ONNX_FLOAT,
+                                                 .dims = (const int64_t[]){2, 1},
+                                                 .n_dims = 2,
+                                                 .float_data = (const float[]){0, 0},
+                                                 .n_float_data = 2});
+    onnx_write_value_info(&file, ONNX_GRAPH_INPUT, "input", ONNX_INT64, (const int64_t[]){1, -1},
+                          2);
+    pb_end(&file, graph);
+    onnx_write_opset(&file, "", 15);
+    put(f, "many.onnx", &file);
+    put(f, "many.onnx.json", &f->json);
+    expect(f, "many.onnx", UTTER_ERROR_FORMAT, "many.onnx");
+    byte_buffer_free(&file);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(files_and_folders_open, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_missing_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(overlong_path_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_node_with_inputs_without_end, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -297,37 +297,51 @@ static int on_samples(short *wave, int n, espeak_EVENT *events) {
 /* ---- What it must not see -----------------------------------------------------------------------
  */
 
-/* Scripts that espeak-ng reads with another of its languages, and those that have them for their
- * own. It may free that language while it still reads with it (letters without a name, digits), and
- * then reads and writes freed memory: found by trying every code point below U+11000 with freed
- * memory unmapped. */
+/* Of the names of symbols and emoji that its languages have, some overrun a buffer, which ends the process
+ * (Braille in Finnish, circled letters in Telugu), and some leave a foreign accent to all that follows. These
+ * languages have none of either kind. */
+#define SYMBOL_LANGUAGES \
+    " en es it pl ca cs cy el eu hu is lb kk nb lv nl ro sk sl sv sr sw tr uk cmn ja "
+
+/* Characters that espeak-ng must not see, and the languages that have them for their own. Scripts it reads with
+ * another of its languages, which it may free while it still reads with it (letters without a name, digits), and
+ * then reads and writes freed memory; or, where no language has a name for a letter, it spells a number and keeps
+ * that accent until another voice is loaded. Found by trying every code point below U+1FB00, with freed memory
+ * unmapped, and what a sentence behind it sounds like. */
 static const struct script {
-    uint16_t first, last;
+    uint32_t first, last;
     const char *languages; /* their codes, a space around each */
+    bool others;           /* all languages but these */
 } scripts[] = {
-    {0x370, 0x3FF, " el grc en "}, /* en reads Greek letters without a fault */
-    {0x530, 0x58F, " hy hyw "},
-    {0x900, 0x97F, " hi mr ne kok sa bpy "},
-    {0x980, 0x9FF, " bn as bpy "},
-    {0xA00, 0xA7F, " pa "},
-    {0xA80, 0xAFF, " gu "},
-    {0xB00, 0xB7F, " or "},
-    {0xB80, 0xBFF, " ta "},
-    {0xC00, 0xC7F, " te "},
-    {0xC80, 0xCFF, " kn "},
-    {0xD00, 0xD7F, " ml "},
-    {0xD80, 0xDFF, " si "},
-    {0x10A0, 0x10FF, " ka "},
-    {0x1100, 0x11FF, " ko "},
-    {0x1C90, 0x1CBF, " ka "},
-    {0x3130, 0x318F, " ko "}, /* en, es and it name these letters, but then read on as another English */
-    {0xAC00, 0xD7AF, " ko "},
+    {0xA9, 0xA9, " pt ", true},
+    {0x370, 0x3FF, " el grc en ", false}, /* en reads Greek letters without a fault */
+    {0x530, 0x58F, " hy hyw ", false},
+    {0x900, 0x97F, " hi mr ne kok sa bpy ", false},
+    {0x980, 0x9FF, " bn as bpy ", false},
+    {0xA00, 0xA7F, " pa ", false},
+    {0xA80, 0xAFF, " gu ", false},
+    {0xB00, 0xB7F, " or ", false},
+    {0xB80, 0xBFF, " ta ", false},
+    {0xC00, 0xC7F, " te ", false},
+    {0xC80, 0xCFF, " kn ", false},
+    {0xD00, 0xD7F, " ml ", false},
+    {0xD80, 0xDFF, " si ", false},
+    {0x10A0, 0x10FF, " ka ", false},
+    {0x1100, 0x11FF, " ko ", false},
+    {0x13A0, 0x13FF, " chr ", false},
+    {0x1C90, 0x1CBF, " ka ", false},
+    {0x2300, 0x28FF, SYMBOL_LANGUAGES, false}, /* keys, circled letters, pictures, Braille */
+    {0x3130, 0x318F, " ko ", false}, /* en, es and it name these, but then read on as another English */
+    {0x3200, 0x32FF, SYMBOL_LANGUAGES, false},
+    {0xA700, 0xABFF, "", false},
+    {0xAC00, 0xD7FF, " ko ", false},
+    {0x1F000, 0x1FAFF, SYMBOL_LANGUAGES, false}, /* emoji */
 };
 
 static bool is_foreign(uint32_t c, const char *language) {
     for (size_t i = 0; i < UT_COUNT(scripts); i++) {
         if (c >= scripts[i].first && c <= scripts[i].last) {
-            return !strstr(scripts[i].languages, language);
+            return !strstr(scripts[i].languages, language) != scripts[i].others;
         }
     }
     return false;

@@ -23,6 +23,7 @@ static utter_status say(utter_stream *stream, int32_t n_parallel, bool normalize
     options.n_parallel = n_parallel;
     options.normalize = normalize;
     options.seed = 3;
+    options.speed = 5;
     return utter_stream_speak(stream, text, strlen(text), &options, hear, heard, result, NULL);
 }
 

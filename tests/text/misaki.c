@@ -307,7 +307,6 @@ static void markup(void **state) {
     assert_phonemes('a', "[hello](2", "[həlˈO](tˈu");
 }
 
-/* Another call has used another voice: it must not be heard. */
 /* espeak-ng would read and write freed memory, so these do not reach it unless the voice is theirs.
  */
 static void foreign_scripts(void **state) {
@@ -316,8 +315,10 @@ static void foreign_scripts(void **state) {
     assert_phonemes('j', "か γ \u0928", "kˈa");
     assert_phonemes('h', "\u0928\u0BA1", "nˈə");
     assert_phonemes('f', "\uAC00 \u3131 oui", "wˈi");
+    assert_phonemes('a', "\uA942one \u13A0two", "wˈʌn tˈu");
 }
 
+/* Another call has used another voice: it must not be heard. */
 static void voices_do_not_mix(void **state) {
     static const char languages[] = "abefhipj";
     char *alone[8];

@@ -13,6 +13,7 @@
 #include "base/checked.h"
 #include "support/sweep.h"
 #include "text/espeak_lib.h"
+#include "base/checked.h"
 #include "text/phonemes.h"
 #include "ut_config.h"
 
@@ -310,6 +311,36 @@ static void windows_leave_no_trace(void **state) {
 }
 
 /* White space longer than the window cuts a clause; nothing is lost. */
+/* Symbols whose names overrun a buffer of espeak-ng, or leave an accent to all that follows, and
+ * letters that it spells as numbers. */
+static void no_text_spoils_the_next(void **state) {
+    static const char *const cases[][2] = {
+        {"en-us", "h\uA942t \u13A0 \uD7B1"},
+        {"fr", "but \u26BD \U0001F35B"},
+        {"de", "\U0001F192"},
+        {"pt", "\u00A9 \U0001F935"},
+        {"hi", "\u2626"},
+        {"ru", "\u270C"},
+        {"fi", "\u28FF"},
+        {"ar", "\u28DF \u3297"},
+        {"te", "\u24DC"},
+        {"ml", "\u23EF"},
+    };
+    static const char plain[] = "otto 21, no";
+    for (size_t i = 0; i < UT_COUNT(cases); i++) {
+        struct ut_sentences before, odd, after;
+        phonemize(cases[i][0], plain, &before);
+        phonemize(cases[i][0], cases[i][1], &odd);
+        phonemize(cases[i][0], plain, &after);
+        assert_int_equal(before.n, 1);
+        assert_int_equal(after.n, 1);
+        assert_string_equal(before.items[0].phonemes, after.items[0].phonemes);
+        ut_sentences_free(&before);
+        ut_sentences_free(&odd);
+        ut_sentences_free(&after);
+    }
+}
+
 static void huge_gap(void **state) {
     char *gap = repeat(" ", 20000), *text = malloc(20100);
     sprintf(text, "Hello.%sWorld", gap);
@@ -489,6 +520,7 @@ int main(void) {
         cmocka_unit_test(long_words_that_are_true),
         cmocka_unit_test(parts_of_a_sentence_stay_together),
         cmocka_unit_test(windows_leave_no_trace),
+        cmocka_unit_test(no_text_spoils_the_next),
         cmocka_unit_test(huge_gap),
         cmocka_unit_test(unknown_voice_is_not_the_old_one),
         cmocka_unit_test(substitute_is_logged),
